@@ -1,0 +1,91 @@
+// Structured logs: a fixed message and typed fields, one line each on standard error, as JSON or
+// for a console. Lines written inside a span carry its trace and span ids.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace saldo::log {
+
+enum class Level { kDebug, kInfo, kWarning, kError };
+enum class Format { kJson, kConsole };
+
+struct Options {
+  Level level = Level::kInfo;
+  Format format = Format::kJson;
+  std::string service;  // "saldo-server"; in every JSON line
+};
+
+// Call once at the start of main; the default is info, console, no service.
+void Configure(const Options& options);
+
+class Value {
+ public:
+  Value(std::string_view v) : value_(v) {}               // NOLINT(google-explicit-constructor)
+  Value(const char* v) : value_(std::string_view(v)) {}  // NOLINT(google-explicit-constructor)
+  Value(const std::string& v)
+      : value_(std::string_view(v)) {}                    // NOLINT(google-explicit-constructor)
+  Value(bool v) : value_(v) {}                            // NOLINT(google-explicit-constructor)
+  Value(double v) : value_(v) {}                          // NOLINT(google-explicit-constructor)
+  Value(absl::Duration v) : value_(v) {}                  // NOLINT(google-explicit-constructor)
+  Value(const absl::Status& v) : value_(v.ToString()) {}  // NOLINT(google-explicit-constructor)
+  template <typename Int>
+  requires(std::is_integral_v<Int> && !std::is_same_v<Int, bool>) Value(Int v)
+      : value_(static_cast<int64_t>(v)) {}  // NOLINT(google-explicit-constructor)
+
+  using Variant =
+      std::variant<std::string_view, std::string, bool, double, int64_t, absl::Duration>;
+  const Variant& get() const { return value_; }
+
+ private:
+  Variant value_;
+};
+
+struct Field {
+  std::string_view key;  // snake_case, unit last: "wait_ms"
+  Value value;
+};
+using Fields = std::initializer_list<Field>;
+
+// True when a line of this level would be written by this thread now.
+bool Enabled(Level level);
+
+// `message` is a fixed text; whatever varies goes into fields.
+void Write(Level level, std::string_view message, Fields fields = {});
+
+inline void Debug(std::string_view message, Fields fields = {}) {
+  if (Enabled(Level::kDebug)) Write(Level::kDebug, message, fields);
+}
+inline void Info(std::string_view message, Fields fields = {}) {
+  if (Enabled(Level::kInfo)) Write(Level::kInfo, message, fields);
+}
+inline void Warning(std::string_view message, Fields fields = {}) {
+  if (Enabled(Level::kWarning)) Write(Level::kWarning, message, fields);
+}
+inline void Error(std::string_view message, Fields fields = {}) {
+  if (Enabled(Level::kError)) Write(Level::kError, message, fields);
+}
+
+// Lowers or raises the level for this thread while it lives: how one call alone is logged in
+// detail.
+class ScopedLevel {
+ public:
+  explicit ScopedLevel(Level level);
+  ~ScopedLevel();
+  ScopedLevel(const ScopedLevel&) = delete;
+  ScopedLevel& operator=(const ScopedLevel&) = delete;
+
+ private:
+  int previous_;
+};
+
+// "debug", "info", "warning" or "error"; INVALID_ARGUMENT otherwise.
+absl::Status ParseLevel(std::string_view text, Level* level);
+
+}  // namespace saldo::log

@@ -1,0 +1,122 @@
+// Traces: spans that know their parent through the thread they run on, sent to a collector by an
+// exporter that never blocks. Names and attributes follow OpenTelemetry's semantic conventions;
+// attributes never hold parameter values.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace saldo::trace {
+
+// The identity of a span across processes, as in W3C Trace Context
+// (https://www.w3.org/TR/trace-context/).
+struct SpanContext {
+  std::array<uint8_t, 16> trace_id{};
+  std::array<uint8_t, 8> span_id{};
+  bool sampled = false;
+
+  bool valid() const;
+  // "00-<32 hex>-<16 hex>-<2 hex>"; empty when not valid.
+  std::string ToTraceparent() const;
+  // Nothing for anything but a well-formed header with non-zero ids.
+  static std::optional<SpanContext> FromTraceparent(std::string_view header);
+
+  std::string trace_id_hex() const;
+  std::string span_id_hex() const;
+};
+
+enum class Kind { kInternal, kServer, kClient, kProducer, kConsumer };
+
+using AttributeValue = std::variant<std::string, int64_t, bool>;
+
+// A finished span, on its way to the collector.
+struct SpanData {
+  std::string name;
+  Kind kind = Kind::kInternal;
+  SpanContext context;
+  std::array<uint8_t, 8> parent_span_id{};  // all zero for a root
+  std::vector<SpanContext> links;
+  absl::Time start;
+  absl::Time end;
+  std::vector<std::pair<std::string, AttributeValue>> attributes;
+  bool error = false;
+  std::string error_message;
+};
+
+// Takes finished spans. Must not block; may drop.
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  virtual void Take(SpanData span) = 0;
+};
+
+// Decides which traces are kept and where they go. Outlives its spans.
+class Tracer {
+ public:
+  // `ratio` of root traces are sampled, decided by the trace id; a parent's decision is always
+  // followed.
+  Tracer(Sink* sink, double ratio) : sink_(sink), ratio_(ratio) {}
+
+  bool SampleRoot(const SpanContext& context) const;
+  Sink* sink() const { return sink_; }
+
+ private:
+  Sink* const sink_;  // null: nothing is recorded, ids are still made and passed on
+  const double ratio_;
+};
+
+// A span from construction to destruction, current on its thread meanwhile: spans made below it are
+// its children. Construct and destroy on one thread, innermost first.
+class Span {
+ public:
+  // A child of the thread's current span; does nothing where there is none.
+  explicit Span(std::string_view name, Kind kind = Kind::kInternal);
+  // The entry into this process: a child of `parent` where the caller sent one, else the root of a
+  // new trace.
+  Span(const Tracer& tracer, std::string_view name, Kind kind,
+       const std::optional<SpanContext>& parent);
+  ~Span();
+  Span(const Span&) = delete;
+  Span& operator=(const Span&) = delete;
+
+  void SetAttribute(std::string_view key, AttributeValue value);
+  void AddLink(const SpanContext& context);
+  // Marks the span as failed unless `status` is OK.
+  void SetStatus(const absl::Status& status);
+  // Whether attributes are worth computing.
+  bool recording() const { return data_ != nullptr; }
+  const SpanContext& context() const { return context_; }
+
+ private:
+  friend const SpanContext* CurrentSpan();
+  void Activate();
+
+  const Tracer* tracer_ = nullptr;
+  Span* previous_ = nullptr;
+  SpanContext context_;
+  std::unique_ptr<SpanData> data_;  // only when sampled
+  bool active_ = false;
+};
+
+// The span that the calling thread works under, or null.
+const SpanContext* CurrentSpan();
+// Its traceparent header, or "".
+std::string CurrentTraceparent();
+
+// Records a span that began and ended elsewhere, such as a send whose end an acknowledgement
+// reports. Drops it when not sampled.
+void Record(const Tracer& tracer, SpanData span);
+// A fresh context below `parent`, sampled as the parent is.
+SpanContext NewChildContext(const SpanContext& parent);
+
+}  // namespace saldo::trace
