@@ -1,11 +1,17 @@
 // Structured logs: a fixed message and typed fields, one line each on standard error, as JSON or
 // for a console. Lines written inside a span carry its trace and span ids.
+//
+// JSON: {"time":"2026-11-20T10:15:30.000001Z","level":"info","message":"...","service":"...",
+// fields..., "trace_id":"...","span_id":"..."}. These names are taken: no field may use them.
+// Each line is one write(2), so lines of several threads do not mix. A line that cannot be written
+// is dropped: logging never fails and never waits for a reader that set O_NONBLOCK.
 #pragma once
 
 #include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <variant>
 
 #include "absl/status/status.h"
@@ -19,12 +25,17 @@ enum class Format { kJson, kConsole };
 struct Options {
   Level level = Level::kInfo;
   Format format = Format::kJson;
-  std::string service;  // "saldo-server"; in every JSON line
+  std::string service;  // "saldo-server"; in every JSON line unless empty
+  int fd = 2;           // where the lines go; stays open and is not closed
 };
 
 // Call once at the start of main; the default is info, console, no service.
+// Safe while other threads write.
 void Configure(const Options& options);
 
+// A field's value. Text is not copied and must live until Write returns; text over 4 KiB is cut.
+// A duration is a number in the unit that ends its key (_ns, _us, _ms, _s or _seconds), else text
+// such as "1.5s".
 class Value {
  public:
   Value(std::string_view v) : value_(v) {}               // NOLINT(google-explicit-constructor)
@@ -36,11 +47,13 @@ class Value {
   Value(absl::Duration v) : value_(v) {}                  // NOLINT(google-explicit-constructor)
   Value(const absl::Status& v) : value_(v.ToString()) {}  // NOLINT(google-explicit-constructor)
   template <typename Int>
+  using Wide = std::conditional_t<std::is_signed_v<Int>, int64_t, uint64_t>;
+  template <typename Int>
   requires(std::is_integral_v<Int> && !std::is_same_v<Int, bool>) Value(Int v)
-      : value_(static_cast<int64_t>(v)) {}  // NOLINT(google-explicit-constructor)
+      : value_(static_cast<Wide<Int>>(v)) {}  // NOLINT(google-explicit-constructor)
 
   using Variant =
-      std::variant<std::string_view, std::string, bool, double, int64_t, absl::Duration>;
+      std::variant<std::string_view, std::string, bool, double, int64_t, uint64_t, absl::Duration>;
   const Variant& get() const { return value_; }
 
  private:

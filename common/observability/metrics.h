@@ -34,26 +34,33 @@ class Registry {
   ~Registry();
 
   // The same name and labels give the same metric. References stay valid as long as the registry.
+  // Names, label names and buckets are constants of the program: a malformed one, or a name used
+  // for two kinds of metric, ends the process with a message.
   Counter& AddCounter(const std::string& name, const std::string& help, const Labels& labels = {});
   Gauge& AddGauge(const std::string& name, const std::string& help, const Labels& labels = {});
   Histogram& AddHistogram(const std::string& name, const std::string& help, const Labels& labels,
                           const std::vector<double>& buckets);
-  // A gauge read at each scrape. `read` runs on the scrape's thread, must be quick and must outlive
-  // the registry's use.
+  // A gauge read at each scrape. `read` runs on the scrape's thread, must be quick, must not throw
+  // and must outlive the registry's use. The same name and labels replace the earlier `read`.
   void AddGaugeCallback(const std::string& name, const std::string& help, const Labels& labels,
                         std::function<double()> read);
-  // process_* figures of this process: CPU seconds, resident bytes, open files, threads, start
-  // time.
+  // The same for a figure that only grows.
+  void AddCounterCallback(const std::string& name, const std::string& help, const Labels& labels,
+                          std::function<double()> read);
+  // process_* figures of this process: CPU seconds, resident and virtual bytes, open files and
+  // their limit, threads, start time.
   void AddProcessMetrics();
 
+  // All of the above, for an exposer.
   std::shared_ptr<prometheus::Collectable> collectable() const;
   // The exposition text, as a scrape would get it.
   std::string Text() const;
 
  private:
-  struct Callbacks;
-  std::shared_ptr<prometheus::Registry> registry_;
-  std::shared_ptr<Callbacks> callbacks_;
+  class Collector;
+
+  const std::shared_ptr<prometheus::Registry> registry_;
+  const std::shared_ptr<Collector> collector_;
 };
 
 }  // namespace saldo::metrics

@@ -31,8 +31,8 @@ struct SpanContext {
   // Nothing for anything but a well-formed header with non-zero ids.
   static std::optional<SpanContext> FromTraceparent(std::string_view header);
 
-  std::string trace_id_hex() const;
-  std::string span_id_hex() const;
+  std::string trace_id_hex() const;  // 32 lower-case digits
+  std::string span_id_hex() const;   // 16 lower-case digits
 };
 
 enum class Kind { kInternal, kServer, kClient, kProducer, kConsumer };
@@ -63,20 +63,31 @@ class Sink {
 // Decides which traces are kept and where they go. Outlives its spans.
 class Tracer {
  public:
-  // `ratio` of root traces are sampled, decided by the trace id; a parent's decision is always
-  // followed.
-  Tracer(Sink* sink, double ratio) : sink_(sink), ratio_(ratio) {}
+  // `ratio` (0..1) of root traces are sampled, decided by the trace id, so that every process
+  // decides alike. A parent's decision is followed, unless `follow_parent` is false: then the trace
+  // id alone decides.
+  Tracer(Sink* sink, double ratio, bool follow_parent = true)
+      : sink_(sink), ratio_(ratio), follow_parent_(follow_parent) {}
 
+  // Whether a trace that begins here with this trace id is kept.
   bool SampleRoot(const SpanContext& context) const;
+  // Whether spans of a trace that came from `parent` are kept.
+  bool SampleChild(const SpanContext& parent) const {
+    return follow_parent_ ? parent.sampled : SampleRoot(parent);
+  }
   Sink* sink() const { return sink_; }
 
  private:
-  Sink* const sink_;  // null: nothing is recorded, ids are still made and passed on
+  // Null: nothing is recorded; ids are still made at roots, and a caller's are passed on.
+  Sink* const sink_;
   const double ratio_;
+  const bool follow_parent_;
 };
 
 // A span from construction to destruction, current on its thread meanwhile: spans made below it are
 // its children. Construct and destroy on one thread, innermost first.
+// A span that is not sampled costs next to nothing: it makes no ids of its own but passes its
+// parent's on, so that logs and callees still know the trace.
 class Span {
  public:
   // A child of the thread's current span; does nothing where there is none.
@@ -89,7 +100,10 @@ class Span {
   Span(const Span&) = delete;
   Span& operator=(const Span&) = delete;
 
+  // Adds an attribute, at most 64 a span; later ones are ignored. Use each key once. Text over
+  // 4 KiB is cut.
   void SetAttribute(std::string_view key, AttributeValue value);
+  // Adds a link to a span of another trace, at most 128 a span. Ignores what is not valid().
   void AddLink(const SpanContext& context);
   // Marks the span as failed unless `status` is OK.
   void SetStatus(const absl::Status& status);
@@ -99,7 +113,7 @@ class Span {
 
  private:
   friend const SpanContext* CurrentSpan();
-  void Activate();
+  void Activate(std::string_view name, Kind kind, const SpanContext* parent);
 
   const Tracer* tracer_ = nullptr;
   Span* previous_ = nullptr;
@@ -110,13 +124,14 @@ class Span {
 
 // The span that the calling thread works under, or null.
 const SpanContext* CurrentSpan();
-// Its traceparent header, or "".
+// Its traceparent header, or "". What calls, statements and outbox messages carry on.
 std::string CurrentTraceparent();
 
 // Records a span that began and ended elsewhere, such as a send whose end an acknowledgement
 // reports. Drops it when not sampled.
 void Record(const Tracer& tracer, SpanData span);
-// A fresh context below `parent`, sampled as the parent is.
+// A fresh context below `parent`, sampled as the parent is. Fill SpanData::context with it and
+// SpanData::parent_span_id with the parent's span_id.
 SpanContext NewChildContext(const SpanContext& parent);
 
 }  // namespace saldo::trace
