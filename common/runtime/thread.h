@@ -3,6 +3,7 @@
 
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 
@@ -14,7 +15,12 @@ class Thread {
   // `name` is cut to the 15 characters that Linux keeps. `body` must end when its owner asks it to.
   Thread(std::string name, absl::AnyInvocable<void()> body);
   Thread(Thread&&) = default;
-  Thread& operator=(Thread&&) = delete;
+  // Joins what it held before.
+  Thread& operator=(Thread&& other) {
+    Join();
+    thread_ = std::move(other.thread_);
+    return *this;
+  }
   ~Thread() { Join(); }
 
   // Waits for the body to end. Idempotent.
