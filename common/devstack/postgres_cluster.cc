@@ -70,7 +70,7 @@ absl::StatusOr<std::unique_ptr<PostgresCluster>> PostgresCluster::Start(Postgres
   if (access((options.bin_dir + "/postgres").c_str(), X_OK) != 0) {
     return absl::NotFoundError(
         absl::StrCat("there is no ", options.bin_dir,
-                     "/postgres: install the package postgresql-15, or run ./dev setup"));
+                     "/postgres: install the package postgresql-15 (./dev run does it)"));
   }
   const bool any_port = options.port == 0;
   std::unique_ptr<PostgresCluster> cluster(new PostgresCluster(std::move(options)));
@@ -301,7 +301,10 @@ absl::StatusOr<std::string> PostgresCluster::Query(const std::string& database,
                "-c",
                std::string(sql)};
   psql.env = {{"PGOPTIONS", "-c client_min_messages=warning"}};
-  return RunCommand(std::move(psql), kCommandTimeout, options_.interrupt);
+  absl::StatusOr<std::string> rows =
+      RunCommand(std::move(psql), kCommandTimeout, options_.interrupt);
+  if (rows.ok() && !rows->empty() && rows->back() == '\n') rows->pop_back();
+  return rows;
 }
 
 }  // namespace saldo::devstack

@@ -216,6 +216,13 @@ void Record(const Tracer& tracer, SpanData span) {
   tracer.sink()->Take(std::move(span));
 }
 
+void RecordChild(SpanData span) {
+  if (current_span == nullptr || current_span->data_ == nullptr) return;
+  span.context = NewChildContext(current_span->context_);
+  span.parent_span_id = current_span->context_.span_id;
+  current_span->tracer_->sink()->Take(std::move(span));
+}
+
 SpanContext NewChildContext(const SpanContext& parent) {
   SpanContext context = parent;
   context.span_id = NewSpanId();

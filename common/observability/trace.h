@@ -113,6 +113,7 @@ class Span {
 
  private:
   friend const SpanContext* CurrentSpan();
+  friend void RecordChild(SpanData span);
   void Activate(std::string_view name, Kind kind, const SpanContext* parent);
 
   const Tracer* tracer_ = nullptr;
@@ -130,6 +131,10 @@ std::string CurrentTraceparent();
 // Records a span that began and ended elsewhere, such as a send whose end an acknowledgement
 // reports. Drops it when not sampled.
 void Record(const Tracer& tracer, SpanData span);
+// Records a span that began and ended inside the thread's current span, such as one statement of a
+// round trip: its context, parent and tracer are filled in. Drops it where there is no sampled
+// current span.
+void RecordChild(SpanData span);
 // A fresh context below `parent`, sampled as the parent is. Fill SpanData::context with it and
 // SpanData::parent_span_id with the parent's span_id.
 SpanContext NewChildContext(const SpanContext& parent);
