@@ -1,0 +1,131 @@
+// The part of a call that does not depend on its messages. Not for services: see dispatcher.h.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/observability/log.h"
+#include "common/rpc/call.h"
+#include "common/rpc/worker_pool.h"
+#include "grpcpp/server_context.h"
+#include "grpcpp/support/server_callback.h"
+
+namespace saldo::rpc {
+
+class Dispatcher;
+class Method;
+
+namespace internal {
+
+// Kept alive by gRPC until OnDone, and by an asynchronous call's handle. gRPC calls OnDone only
+// after Finish, the cancellation's end and the return of the method to gRPC, so until a call is
+// answered everything of it is there; once it is answered, it may be gone.
+class CallCore : public AsyncCall, public grpc::ServerUnaryReactor, public WorkerPool::Task {
+ public:
+  // On gRPC's thread, last: give the call to a worker, or refuse it.
+  void Enqueue();
+  // On gRPC's thread, last: run the handler here, or refuse the call.
+  void StartAsync();
+
+  std::string peer() const override;
+  std::optional<std::string_view> Metadata(std::string_view key) const override;
+  std::string_view method() const override;
+  void Finish(absl::Status status) override;
+  void Run() override;
+
+ protected:
+  CallCore(Method& method, grpc::CallbackServerContext* context);
+  CallCore(Method& method, grpc::CallbackServerContext* context, absl::Time now);
+  ~CallCore() override = default;
+
+  // Runs the handler. `handle` is null unless the call is asynchronous, whose status is ignored.
+  virtual absl::Status Handle(std::shared_ptr<AsyncCall> handle) = 0;
+
+ private:
+  void OnCancel() override { cancelled_.Cancel(); }
+  void OnDone() override { Unref(); }
+  // The reactions above are trivial, so gRPC may run them where it stands instead of moving to
+  // another thread.
+  bool InternalInlineable() override { return true; }
+
+  void Unref();
+  std::shared_ptr<AsyncCall> MakeHandle();
+
+  absl::Status HandleGuarded(std::shared_ptr<AsyncCall> handle);
+  std::optional<trace::SpanContext> ParentContext() const;
+  void BeginAsyncSpan();
+  void RecordAsyncSpan(const absl::Status& status);
+  std::optional<log::Level> AskedLogLevel() const;
+  std::optional<std::string_view> Header(std::string_view key) const;
+  void SetAttributes(const absl::Status& status,
+                     absl::FunctionRef<void(std::string_view, trace::AttributeValue)> set) const;
+
+  void Refuse();
+  // Before the answer is sent, so that who sees it finds it counted: counts and logs it.
+  void Report(const absl::Status& status);
+  void Leave();
+  // Last: afterwards `this` may be gone.
+  void Answer(const absl::Status& status);
+
+  Method& method_;
+  Dispatcher& dispatcher_;
+  grpc::CallbackServerContext* const context_;
+  const absl::Time arrived_;
+  absl::Duration waited_;
+  std::optional<log::Level> log_level_;
+  std::optional<trace::SpanContext> parent_;  // of an asynchronous call
+  bool asynchronous_ = false;
+  std::atomic<bool> answered_{false};
+  std::atomic<int> references_{1};
+};
+
+template <typename Request, typename Response, typename Handler>
+class UnaryCall final : public CallCore {
+ public:
+  UnaryCall(Method& method, grpc::CallbackServerContext* context, const Request* request,
+            Response* response, Handler handler)
+      : CallCore(method, context),
+        request_(request),
+        response_(response),
+        handler_(std::move(handler)) {}
+
+ private:
+  absl::Status Handle(std::shared_ptr<AsyncCall>) override {
+    return handler_(static_cast<Call&>(*this), *request_, *response_);
+  }
+
+  const Request* const request_;
+  Response* const response_;
+  Handler handler_;
+};
+
+template <typename Request, typename Response, typename Handler>
+class AsyncUnaryCall final : public CallCore {
+ public:
+  AsyncUnaryCall(Method& method, grpc::CallbackServerContext* context, const Request* request,
+                 Response* response, Handler handler)
+      : CallCore(method, context),
+        request_(request),
+        response_(response),
+        handler_(std::move(handler)) {}
+
+ private:
+  absl::Status Handle(std::shared_ptr<AsyncCall> handle) override {
+    handler_(std::move(handle), *request_, *response_);
+    return absl::OkStatus();
+  }
+
+  const Request* const request_;
+  Response* const response_;
+  Handler handler_;
+};
+
+}  // namespace internal
+}  // namespace saldo::rpc

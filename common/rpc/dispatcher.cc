@@ -1,0 +1,29 @@
+#include "common/rpc/dispatcher.h"
+
+#include "absl/strings/str_cat.h"
+#include "common/rpc/errors.h"
+
+namespace saldo::rpc {
+
+Dispatcher::Dispatcher(const DispatcherOptions& options, metrics::Registry& registry,
+                       const trace::Tracer& tracer)
+    : options_(options),
+      registry_(registry),
+      tracer_(tracer),
+      metrics_(registry),
+      full_(WithRetryInfo(
+          absl::ResourceExhaustedError("the server has too many calls, try again later"),
+          options.retry_delay)),
+      full_wire_(ToGrpcStatus(full_, "")),
+      pool_(static_cast<size_t>(options.queue_capacity)) {}
+
+Method::Method(Dispatcher& dispatcher, const std::string& service, const std::string& name)
+    : dispatcher_(dispatcher),
+      service_(service),
+      name_(name),
+      full_name_(absl::StrCat(service, "/", name)),
+      metrics_(dispatcher.registry_, service, name) {
+  dispatcher.services_.insert(service);
+}
+
+}  // namespace saldo::rpc

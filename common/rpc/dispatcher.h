@@ -1,0 +1,139 @@
+// The way from gRPC's threads to handlers.
+//
+// gRPC runs callbacks on about as many threads as there are cores, and one that blocks stalls the
+// server; so they only put calls on the queue of a worker pool, and the workers run the handlers.
+//
+//   class PackageService final : public Api::CallbackService {
+//    public:
+//     explicit PackageService(rpc::Dispatcher& d) : create_(d, Api::service_full_name(),
+//     "CreateV1") {} grpc::ServerUnaryReactor* CreateV1(grpc::CallbackServerContext* c, const
+//     CreateRequest* q,
+//                                        CreateResponse* p) override {
+//       return create_.Unary(c, q, p, &PackageService::Create, this);
+//     }
+//    private:
+//     absl::Status Create(rpc::Call& call, const CreateRequest& q, CreateResponse& p);
+//     rpc::Method create_;
+//   };
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/observability/metrics.h"
+#include "common/observability/trace.h"
+#include "common/rpc/call.h"
+#include "common/rpc/call_core.h"
+#include "common/rpc/method_metrics.h"
+#include "common/rpc/worker_pool.h"
+#include "grpcpp/server_context.h"
+#include "grpcpp/support/server_callback.h"
+
+namespace saldo::rpc {
+
+struct DispatcherOptions {
+  int worker_threads = 16;     // handlers that run at once
+  int queue_capacity = 1024;   // calls that wait for a worker; more are refused at once
+  int async_calls_max = 8192;  // unanswered calls of UnaryAsync; more are refused at once
+  // The deadline of calls that bring none, and the latest one that any call may have.
+  absl::Duration default_deadline = absl::Seconds(10);
+  absl::Duration max_deadline = absl::Minutes(1);
+  // What RetryInfo tells callers that were refused.
+  absl::Duration retry_delay = absl::Milliseconds(200);
+  // Whether the header `log_level` makes the log of that call more detailed.
+  bool allow_log_level_metadata = true;
+  absl::Duration slow_call = absl::Seconds(1);  // calls that take longer are logged at info
+};
+
+// Outlives its methods and the server that they belong to.
+class Dispatcher {
+ public:
+  // `registry` and `tracer` outlive the dispatcher.
+  Dispatcher(const DispatcherOptions& options, metrics::Registry& registry,
+             const trace::Tracer& tracer);
+
+  // The server starts and stops the workers.
+  void Start() { pool_.Start(options_.worker_threads, "rpc"); }
+  void Stop() { pool_.Stop(); }
+
+  // Calls that arrived and are not answered yet.
+  int in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+  // The full names of the services whose methods are made on this dispatcher.
+  const std::set<std::string>& services() const { return services_; }
+
+ private:
+  friend class Method;
+  friend class internal::CallCore;
+
+  const DispatcherOptions options_;
+  metrics::Registry& registry_;
+  const trace::Tracer& tracer_;
+  DispatcherMetrics metrics_;
+  const absl::Status full_;
+  const grpc::Status full_wire_;
+  std::set<std::string> services_;
+  std::atomic<int> in_flight_{0};
+  std::atomic<int> async_in_flight_{0};
+  WorkerPool pool_;
+};
+
+// One RPC of a service: a member of it. Made before the server starts.
+class Method {
+ public:
+  Method(Dispatcher& dispatcher, const std::string& service, const std::string& name);
+
+  // Runs `handler(Call&, const Request&, Response&) -> absl::Status` on a worker thread. It may
+  // block, within the deadline of call.context(). A call that was cancelled or whose deadline
+  // passed while it waited is not run.
+  template <typename Request, typename Response, typename Handler>
+  grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context, const Request* request,
+                                  Response* response, Handler handler) {
+    auto* call = new internal::UnaryCall<Request, Response, Handler>(*this, context, request,
+                                                                     response, std::move(handler));
+    call->Enqueue();
+    return call;
+  }
+  template <typename Request, typename Response, typename Service>
+  grpc::ServerUnaryReactor* Unary(
+      grpc::CallbackServerContext* context, const Request* request, Response* response,
+      absl::Status (Service::*handler)(Call&, const Request&, Response&), Service* service) {
+    return Unary(context, request, response, std::bind_front(handler, service));
+  }
+
+  // Runs `handler(std::shared_ptr<AsyncCall>, const Request&, Response&)` at once, on gRPC's own
+  // thread: it must not block, only check the request and hand the call over to whoever answers
+  // it. Thousands of such calls can wait for an answer at a time.
+  template <typename Request, typename Response, typename Handler>
+  grpc::ServerUnaryReactor* UnaryAsync(grpc::CallbackServerContext* context, const Request* request,
+                                       Response* response, Handler handler) {
+    auto* call = new internal::AsyncUnaryCall<Request, Response, Handler>(
+        *this, context, request, response, std::move(handler));
+    call->StartAsync();
+    return call;
+  }
+  template <typename Request, typename Response, typename Service>
+  grpc::ServerUnaryReactor* UnaryAsync(grpc::CallbackServerContext* context, const Request* request,
+                                       Response* response,
+                                       void (Service::*handler)(std::shared_ptr<AsyncCall>,
+                                                                const Request&, Response&),
+                                       Service* service) {
+    return UnaryAsync(context, request, response, std::bind_front(handler, service));
+  }
+
+ private:
+  friend class internal::CallCore;
+
+  Dispatcher& dispatcher_;
+  const std::string service_;
+  const std::string name_;
+  const std::string full_name_;  // "package.Service/Method", the name of its spans
+  MethodMetrics metrics_;
+};
+
+}  // namespace saldo::rpc

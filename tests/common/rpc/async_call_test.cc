@@ -1,0 +1,207 @@
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "absl/synchronization/blocking_counter.h"
+#include "absl/synchronization/notification.h"
+#include "common/base/bounded_queue.h"
+#include "common/rpc/errors.h"
+#include "common/runtime/thread.h"
+#include "tests/common/rpc/echo_server.h"
+#include "tests/support/capture_log.h"
+
+namespace saldo::rpc::testing {
+namespace {
+
+struct Pending {
+  std::shared_ptr<AsyncCall> call;
+  const EchoRequest* request;
+  EchoResponse* response;
+};
+
+// Answers calls on a thread of its own, as a group-commit writer does.
+class Writer {
+ public:
+  explicit Writer(EchoServer& server) : queue_(100'000) {
+    server.service.on_later = [this](std::shared_ptr<AsyncCall> call, const EchoRequest& request,
+                                     EchoResponse& response) {
+      if (!queue_.TryPush({call, &request, &response})) {
+        call->Finish(absl::ResourceExhaustedError("writer full"));
+      }
+    };
+  }
+  ~Writer() { queue_.Close(); }
+
+  void Start() {
+    thread_ = runtime::Thread("writer", [this] {
+      while (true) {
+        std::vector<Pending> batch = queue_.PopBatch(1000);
+        if (batch.empty()) return;
+        for (Pending& pending : batch) {
+          const absl::Status status = pending.call->context().Check();
+          if (status.ok()) pending.response->set_text(pending.request->text());
+          pending.call->Finish(status);
+        }
+      }
+    });
+  }
+  size_t waiting() const { return queue_.size(); }
+
+ private:
+  BoundedQueue<Pending> queue_;
+  runtime::Thread thread_;
+};
+
+// A client's asynchronous call.
+struct AsyncClientCall {
+  ClientCall call;
+  grpc::Status status;
+};
+
+TEST_CASE("another thread answers, with thousands in flight and no worker held") {
+  ServerOptions options = LoopbackOptions();
+  options.calls.worker_threads = 1;
+  EchoServer server(options);
+  Writer writer(server);
+  REQUIRE(server.Start().ok());
+  constexpr int kCalls = 3000;
+  std::vector<std::unique_ptr<AsyncClientCall>> calls;
+  absl::BlockingCounter left(kCalls);
+  for (int i = 0; i < kCalls; ++i) {
+    calls.push_back(std::make_unique<AsyncClientCall>());
+    AsyncClientCall& one = *calls.back();
+    one.call.request.set_text(std::to_string(i));
+    server.stub->async()->Later(&one.call.context, &one.call.request, &one.call.response,
+                                [&](grpc::Status status) {
+                                  one.status = std::move(status);
+                                  left.DecrementCount();
+                                });
+  }
+  REQUIRE(Eventually([&] { return writer.waiting() == kCalls; }));
+  CHECK(server.dispatcher.in_flight() == kCalls);
+  ClientCall other("still works");
+  CHECK(other.Say(server).ok());
+  writer.Start();
+  left.Wait();
+  for (int i = 0; i < kCalls; ++i) {
+    INFO(i << " " << calls[i]->status.error_message());
+    REQUIRE(calls[i]->status.ok());
+    REQUIRE(calls[i]->call.response.text() == std::to_string(i));
+  }
+  CHECK(server.dispatcher.in_flight() == 0);
+}
+
+TEST_CASE("more unanswered calls than allowed are refused at once") {
+  ServerOptions options = LoopbackOptions();
+  options.calls.async_calls_max = 1;
+  EchoServer server(options);
+  Writer writer(server);
+  REQUIRE(server.Start().ok());
+  ClientCall first, second;
+  grpc::Status first_status;
+  runtime::Thread caller("caller", [&] { first_status = first.Later(server); });
+  REQUIRE(Eventually([&] { return writer.waiting() == 1; }));
+  const grpc::Status status = second.Later(server);
+  CHECK(status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  google::rpc::RetryInfo retry;
+  CHECK(GetDetail(FromGrpcStatus(status), &retry));
+  writer.Start();
+  caller.Join();
+  CHECK(first_status.ok());
+  ClientCall third;
+  CHECK(third.Later(server).ok());
+}
+
+TEST_CASE("a call answered inside its handler, twice, dropped, or by an exception") {
+  EchoServer server;
+  server.service.on_later = [](std::shared_ptr<AsyncCall> call, const EchoRequest& request,
+                               EchoResponse&) {
+    if (request.text() == "throw") throw std::runtime_error("thrown_text");
+    if (request.text() == "drop") return;
+    call->Finish(absl::NotFoundError("first"));
+    if (request.text() == "twice") call->Finish(absl::OkStatus());
+    CHECK(call->peer().empty());
+    CHECK_FALSE(call->Metadata("user-agent").has_value());
+    CHECK(call->context().remaining() > absl::ZeroDuration());
+  };
+  REQUIRE(server.Start().ok());
+  ::saldo::testing::CaptureLog log;
+  ClientCall once("once"), twice("twice"), drop("drop"), thrown("throw");
+  CHECK(once.Later(server).error_code() == grpc::StatusCode::NOT_FOUND);
+  CHECK(twice.Later(server).error_code() == grpc::StatusCode::NOT_FOUND);
+  CHECK(drop.Later(server).error_code() == grpc::StatusCode::INTERNAL);
+  CHECK(thrown.Later(server).error_code() == grpc::StatusCode::INTERNAL);
+  server.server.Stop();
+  const std::string text = log.Text();
+  INFO(text);
+  CHECK(::saldo::testing::CountOf(text, "answered twice") == 1);
+  CHECK(::saldo::testing::CountOf(text, "dropped without an answer") == 1);
+  CHECK(::saldo::testing::CountOf(text, "thrown_text") == 1);
+}
+
+TEST_CASE("a handle kept after the answer, beyond the server's end, is harmless") {
+  std::shared_ptr<AsyncCall> kept;
+  {
+    EchoServer server;
+    server.service.on_later = [&](std::shared_ptr<AsyncCall> call, const EchoRequest&,
+                                  EchoResponse&) {
+      kept = call;
+      call->Finish(absl::OkStatus());
+    };
+    REQUIRE(server.Start().ok());
+    ClientCall call;
+    CHECK(call.Later(server).ok());
+  }
+  CHECK_FALSE(kept->context().cancelled());
+  kept.reset();
+}
+
+// Cancellations, deadlines and answers from three sides at once; the sanitizers watch.
+TEST_CASE("cancel races with the answer") {
+  const unsigned seed = std::random_device()();
+  INFO("seed " << seed);
+  std::mt19937 random(seed);
+  ServerOptions options = LoopbackOptions();
+  options.calls.queue_capacity = 64;
+  EchoServer server(options);
+  Writer writer(server);
+  writer.Start();
+  REQUIRE(server.Start().ok());
+  constexpr int kRounds = 40;
+  constexpr int kCalls = 100;
+  std::atomic<int> answered{0};
+  for (int round = 0; round < kRounds; ++round) {
+    std::vector<std::unique_ptr<AsyncClientCall>> calls;
+    absl::BlockingCounter left(kCalls);
+    for (int i = 0; i < kCalls; ++i) {
+      calls.push_back(std::make_unique<AsyncClientCall>());
+      AsyncClientCall& one = *calls.back();
+      if (random() % 4 == 0) {
+        one.call.context.set_deadline(
+            absl::ToChronoTime(absl::Now() + absl::Microseconds(random() % 3000)));
+      }
+      auto done = [&](grpc::Status status) {
+        if (status.ok()) ++answered;
+        left.DecrementCount();
+      };
+      auto& c = one.call;
+      if (random() % 2 == 0) {
+        server.stub->async()->Later(&c.context, &c.request, &c.response, done);
+      } else {
+        server.stub->async()->Say(&c.context, &c.request, &c.response, done);
+      }
+      if (random() % 3 == 0) calls[random() % calls.size()]->call.context.TryCancel();
+    }
+    left.Wait();
+  }
+  CHECK(answered > 0);
+  CHECK(Eventually([&] { return server.dispatcher.in_flight() == 0; }));
+  server.server.Stop();
+}
+
+}  // namespace
+}  // namespace saldo::rpc::testing
