@@ -16,7 +16,8 @@ if(CCACHE)
   set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
 endif()
-add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
+file(RELATIVE_PATH up ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR})
+add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}=. -ffile-prefix-map=${up}=)
 
 set(SALDO_SANITIZE "" CACHE STRING "Sanitizers to build with, as for -fsanitize= (address,undefined or thread)")
 if(SALDO_SANITIZE)
@@ -26,7 +27,8 @@ endif()
 
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Werror)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-  add_compile_options(-Wthread-safety)
+  # librdkafka's macros are statement expressions, which clang calls pedantic.
+  add_compile_options(-Wthread-safety -Wno-gnu-statement-expression)
 endif()
 
 find_package(Threads REQUIRED)
