@@ -9,7 +9,9 @@
 #include <cmath>
 #include <optional>
 
+#include "absl/base/attributes.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "common/observability/text.h"
 #include "common/observability/trace.h"
@@ -35,6 +37,9 @@ const Config kDefaultConfig;
 std::atomic<const Config*> config{&kDefaultConfig};
 std::atomic<int> process_level{static_cast<int>(Level::kInfo)};
 thread_local int thread_level = kNoOverride;
+
+// One write(2) a line would do on a local file, but not on every file system, nor on a full pipe.
+ABSL_CONST_INIT absl::Mutex write_mutex(absl::kConstInit);
 
 template <typename Number>
 void AppendNumber(Number number, std::string* out) {
@@ -137,6 +142,7 @@ void AppendConsoleLine(Level level, std::string_view message, Fields fields,
 
 // A full disk or a closed pipe must not stop the process, and there is nowhere to report it.
 void WriteAll(int fd, std::string_view line) {
+  absl::MutexLock lock(&write_mutex);
   while (!line.empty()) {
     const ssize_t written = write(fd, line.data(), line.size());
     if (written < 0 && errno == EINTR) continue;

@@ -3,8 +3,8 @@
 //
 // JSON: {"time":"2026-11-20T10:15:30.000001Z","level":"info","message":"...","service":"...",
 // fields..., "trace_id":"...","span_id":"..."}. These names are taken: no field may use them.
-// Each line is one write(2), so lines of several threads do not mix. A line that cannot be written
-// is dropped: logging never fails and never waits for a reader that set O_NONBLOCK.
+// Each line is one write(2), and lines of several threads do not mix. A line that cannot be written
+// is dropped: logging never fails.
 #pragma once
 
 #include <cstdint>
