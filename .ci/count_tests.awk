@@ -1,5 +1,6 @@
 # Reads ctest's LastTest.log and prints "N passed, N failed", counted in Catch2 test cases over all programs.
-# A program that ends badly, or whose summary is missing or says that nothing ran, counts as at least one failure.
+# A program that ends badly, or whose summary is missing or says that nothing ran, counts as at least one failure; so does
+# what ctest itself could not run (ctest_failed=1).
 
 function finish_program() {
   if (!running) return
@@ -36,7 +37,7 @@ function finish_program() {
 /^Test Passed\.$/ { good = 1 }
 END {
   finish_program()
-  if (programs == 0) failed = 1
+  if (failed == 0 && (programs == 0 || ctest_failed)) failed = 1
   printf "%d passed, %d failed\n", passed, failed
   exit failed > 0
 }
