@@ -1,0 +1,53 @@
+#include "server/outbox/outbox.h"
+
+#include <optional>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/strings.h"
+#include "common/observability/trace.h"
+
+namespace saldo::outbox {
+namespace {
+
+// The transaction's id is taken before the batch's: the sequencer relies on it to tell a
+// transaction that still runs from one that rolled back, by looking at snapshots. MATERIALIZED
+// keeps that order.
+constexpr postgres::Statement kAppend{
+    "outbox.append",
+    "WITH tx AS MATERIALIZED (SELECT pg_current_xact_id() AS xid), "
+    "batch AS ("
+    "  INSERT INTO batches (batch_id, messages, message_bytes)"
+    "  SELECT nextval('batch_id_seq'), $1, $2 FROM tx WHERE tx.xid IS NOT NULL"
+    "  RETURNING batch_id) "
+    "INSERT INTO outbox (batch_id, ordinal, topic, key, payload, type, traceparent) "
+    "SELECT batch.batch_id, m.ordinal, m.topic, m.key, m.payload, m.type, $3 "
+    "FROM batch, unnest($4::text[], $5::bytea[], $6::bytea[], $7::text[])"
+    "  WITH ORDINALITY AS m (topic, key, payload, type, ordinal)"};
+
+}  // namespace
+
+absl::Status Outbox::Append(postgres::Transaction& tx, absl::Span<const Message> messages) const {
+  std::vector<std::string_view> topics, types;
+  std::vector<postgres::Bytes> keys, payloads;
+  int64_t bytes = 0;
+  for (const Message& message : messages) {
+    const size_t size = message.key.size() + message.payload.size();
+    if (size > kMaxMessageBytes) {
+      return absl::InvalidArgumentError(absl::StrCat("a message of ", size, " bytes for topic ",
+                                                     AsAbsl(message.topic),
+                                                     " is over the limit of ", kMaxMessageBytes));
+    }
+    topics.push_back(message.topic);
+    types.push_back(message.type);
+    keys.push_back({message.key});
+    payloads.push_back({message.payload});
+    bytes += static_cast<int64_t>(size);
+  }
+  std::optional<std::string> traceparent = trace::CurrentTraceparent();
+  if (traceparent->empty()) traceparent.reset();
+  return tx.Defer(kAppend, static_cast<int32_t>(messages.size()), bytes, traceparent, topics, keys,
+                  payloads, types);
+}
+
+}  // namespace saldo::outbox
