@@ -159,6 +159,7 @@ class Binder {
 
   // A list of sections. Given in the YAML file, which replaces the default list as a whole; the
   // keys of an item that exists can then be set by SALDO_SHARDS_0_DSN and --shards.0.dsn too.
+  // `bind` runs for each item and once for --help, also after this call: it captures no locals.
   //   b.List("shards", &c.shards, {.min = 1, .max = 64},
   //          [](config::Binder& item, ShardConfig& shard) { Bind(item, shard); }, "...");
   template <typename T>
@@ -174,10 +175,10 @@ class Binder {
     BindList(key, std::move(access), range, help);
   }
 
-  // `check` outlives the call that binds it: capture the struct, no locals.
   // Runs after all values of the configuration are in place and each is allowed alone: for rules
   // between keys. A status that is not OK is a fault of this section; its message starts with the
   // key.
+  // `check` runs after this call: capture the struct, no locals.
   void Check(std::function<absl::Status()> check);
 
   // Library use.
