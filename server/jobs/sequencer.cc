@@ -20,10 +20,11 @@ constexpr int64_t kLockKey = 0x7365716e6372;
 
 constexpr Statement kTryLock{"sequencer.try_lock", "SELECT pg_try_advisory_lock($1)"};
 constexpr Statement kLoad{"sequencer.load",
-                          "SELECT last_seq, last_message, scanned_to, gaps FROM sequencer"};
+                          "SELECT last_seq, last_message, scanned_to, gaps, pg_current_xact_id() "
+                          "FROM sequencer"};
 constexpr Statement kObserve{
     "sequencer.observe",
-    "SELECT pg_snapshot_xmin(s), pg_snapshot_xmax(s), b.batch_id, b.created_at, b.messages, "
+    "SELECT pg_snapshot_xmin(s), b.batch_id, b.created_at, b.messages, "
     "b.message_bytes "
     "FROM pg_current_snapshot() AS s LEFT JOIN ("
     "  (SELECT batch_id, created_at, messages, message_bytes FROM batches"
@@ -106,6 +107,8 @@ absl::Status Sequencer::Work() {
   log::Info("the sequencer works", {{"last_seq", sequencing.last_seq()}});
   active_.store(true, std::memory_order_relaxed);
   active_gauge_.Set(1);
+  last_seq_gauge_.Set(static_cast<double>(sequencing.last_seq()));
+  gaps_gauge_.Set(static_cast<double>(sequencing.Gaps().size()));
   while (!stop_.stopped()) {
     const absl::Time start = absl::Now();
     SALDO_ASSIGN_OR_RETURN(const bool any, Pass(*connection, &sequencing));
@@ -129,9 +132,10 @@ absl::StatusOr<Sequencing> Sequencer::Load(Connection& connection) {
   SALDO_ASSIGN_OR_RETURN(postgres::Result result,
                          connection.Query(CallContext::WithTimeout(kCallTimeout), kLoad));
   SALDO_ASSIGN_OR_RETURN(
-      const auto row, (std::move(result).One<int64_t, int64_t, int64_t, std::vector<int64_t>>()));
-  const auto& [last_seq, last_message, scanned_to, gaps] = row;
-  return Sequencing(last_seq, last_message, scanned_to, gaps);
+      const auto row,
+      (std::move(result).One<int64_t, int64_t, int64_t, std::vector<int64_t>, uint64_t>()));
+  const auto& [last_seq, last_message, scanned_to, gaps, xid] = row;
+  return Sequencing(last_seq, last_message, scanned_to, gaps, xid);
 }
 
 absl::StatusOr<Observation> Sequencer::Observe(Connection& connection,
@@ -140,16 +144,14 @@ absl::StatusOr<Observation> Sequencer::Observe(Connection& connection,
       postgres::Result result,
       connection.Query(CallContext::WithTimeout(kCallTimeout), kObserve, sequencing.scanned_to(),
                        static_cast<int64_t>(options_.batch_limit), sequencing.Gaps()));
-  SALDO_ASSIGN_OR_RETURN(
-      const auto rows,
-      (std::move(result)
-           .As<uint64_t, uint64_t, std::optional<int64_t>, std::optional<absl::Time>,
-               std::optional<int32_t>, std::optional<int64_t>>()));
-  Observation observation{.xmin = 0, .xmax = 0, .batches = {}};
+  SALDO_ASSIGN_OR_RETURN(const auto rows,
+                         (std::move(result)
+                              .As<uint64_t, std::optional<int64_t>, std::optional<absl::Time>,
+                                  std::optional<int32_t>, std::optional<int64_t>>()));
+  Observation observation{.xmin = 0, .batches = {}};
   observation.batches.reserve(rows.size());
-  for (const auto& [xmin, xmax, batch_id, created_at, messages, bytes] : rows) {
+  for (const auto& [xmin, batch_id, created_at, messages, bytes] : rows) {
     observation.xmin = xmin;
-    observation.xmax = xmax;
     if (batch_id.has_value())
       observation.batches.push_back({*batch_id, *created_at, *messages, *bytes});
   }
@@ -161,12 +163,9 @@ absl::StatusOr<bool> Sequencer::Pass(Connection& connection, Sequencing* sequenc
   const std::vector<int64_t> gaps_before = sequencing->Gaps();
   Sequencing next = *sequencing;
   const std::vector<SequencedBatch> batches = next.Take(observation);
-  if (batches.empty() && next.Gaps() == gaps_before) {
-    *sequencing =
-        std::move(next);  // it may have noted when a gap of another process was first seen
-    return false;
-  }
-  SALDO_RETURN_IF_ERROR(Store(connection, next, batches));
+  if (batches.empty() && next.Gaps() == gaps_before) return false;
+  SALDO_ASSIGN_OR_RETURN(const uint64_t xid, Store(connection, next, batches));
+  next.BoundGaps(xid);
   *sequencing = std::move(next);
   const absl::Time now = absl::Now();
   for (const SequencedBatch& one : batches)
@@ -177,8 +176,8 @@ absl::StatusOr<bool> Sequencer::Pass(Connection& connection, Sequencing* sequenc
   return !batches.empty();
 }
 
-absl::Status Sequencer::Store(Connection& connection, const Sequencing& sequencing,
-                              const std::vector<SequencedBatch>& batches) {
+absl::StatusOr<uint64_t> Sequencer::Store(Connection& connection, const Sequencing& sequencing,
+                                          const std::vector<SequencedBatch>& batches) {
   std::vector<int64_t> seqs, ids, bytes, before;
   std::vector<absl::Time> created;
   std::vector<int32_t> messages;
@@ -190,7 +189,8 @@ absl::Status Sequencer::Store(Connection& connection, const Sequencing& sequenci
     bytes.push_back(one.batch.message_bytes);
     before.push_back(one.messages_before);
   }
-  return postgres::RunTransaction(
+  std::optional<postgres::TransactionIdentity> identity;
+  const absl::Status status = postgres::RunTransaction(
       connection, CallContext::WithTimeout(kCallTimeout),
       {.name = "sequencer.pass", .asynchronous_commit = true},
       [&](postgres::Transaction& tx) -> absl::Status {
@@ -198,7 +198,11 @@ absl::Status Sequencer::Store(Connection& connection, const Sequencing& sequenci
         SALDO_RETURN_IF_ERROR(tx.Defer(kStore, sequencing.last_seq(), sequencing.last_message(),
                                        sequencing.scanned_to(), sequencing.Gaps()));
         return batches.empty() ? absl::OkStatus() : tx.Defer(kNotify);
-      });
+      },
+      &identity);
+  SALDO_RETURN_IF_ERROR(status);
+  if (!identity.has_value()) return absl::InternalError("a pass was stored without an xid");
+  return identity->xid;
 }
 
 }  // namespace saldo::jobs

@@ -60,8 +60,9 @@ class Sequencer : public runtime::Service {
                                       const Sequencing& sequencing);
   // True when it gave out seqs.
   absl::StatusOr<bool> Pass(postgres::Connection& connection, Sequencing* sequencing);
-  absl::Status Store(postgres::Connection& connection, const Sequencing& sequencing,
-                     const std::vector<SequencedBatch>& batches);
+  // Answers the xid of the transaction that stored it.
+  absl::StatusOr<uint64_t> Store(postgres::Connection& connection, const Sequencing& sequencing,
+                                 const std::vector<SequencedBatch>& batches);
 
   const SequencerOptions options_;
   postgres::ConnectionOptions connection_options_;

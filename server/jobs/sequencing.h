@@ -2,9 +2,10 @@
 //
 // Batch ids come from a sequence inside transactions, so they become visible out of order: an id
 // below the highest visible one may belong to a transaction that still runs, or to one that rolled
-// back. Such ids are gaps. A gap is given up once every transaction that ran when it was noticed
-// has ended: its own was among them, for a transaction has its xid before it takes a batch id, so
-// that xid is below the next one (xmax) of any snapshot that shows a higher batch id.
+// back. Such ids are gaps. A gap is given up once every transaction that had an xid when it was
+// noticed has ended: its own was among them, for a transaction has its xid before it takes a batch
+// id. The xid of any transaction that begins after that bounds theirs. (A snapshot's own xmax does
+// not: it is one past the highest xid that has ended, and transactions above it may run.)
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,6 @@ struct VisibleBatch {
 // snapshot.
 struct Observation {
   uint64_t xmin;                      // every transaction below has ended
-  uint64_t xmax;                      // no transaction from here on had begun
   std::vector<VisibleBatch> batches;  // by batch_id
 };
 
@@ -44,12 +44,16 @@ class Sequencing {
   static constexpr int64_t kHoleMax = 10'000;
 
   Sequencing() = default;
-  // As stored by the pass before, perhaps of another process.
+  // As stored by the pass before, perhaps of another process; `xid` is that of a transaction that
+  // began later.
   Sequencing(int64_t last_seq, int64_t last_message, int64_t scanned_to,
-             const std::vector<int64_t>& gaps);
+             const std::vector<int64_t>& gaps, uint64_t xid);
 
   // Gives every batch of the observation its seq, in the order of ids, and moves on.
   std::vector<SequencedBatch> Take(const Observation& observation);
+  // To be told after Take, before the next: the xid of a transaction that began after the
+  // observation was made. Gaps that it noted are kept until then.
+  void BoundGaps(uint64_t xid);
 
   int64_t last_seq() const { return last_seq_; }
   // Messages of all sequenced batches.
@@ -58,13 +62,12 @@ class Sequencing {
   std::vector<int64_t> Gaps() const;
 
  private:
-  void NoteGaps(int64_t from, int64_t to, uint64_t xmax);
+  void NoteGaps(int64_t from, int64_t to);
 
   int64_t last_seq_ = 0;
   int64_t last_message_ = 0;
   int64_t scanned_to_ = 0;
-  std::map<int64_t, uint64_t>
-      gaps_;  // id -> xmax when it was noticed; 0 when that was before this process
+  std::map<int64_t, uint64_t> gaps_;  // id -> what its transaction's xid is below; 0: not yet known
 };
 
 }  // namespace saldo::jobs

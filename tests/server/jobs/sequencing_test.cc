@@ -1,0 +1,305 @@
+#include "server/jobs/sequencing.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "tests/support/test_env.h"
+
+namespace saldo::jobs {
+namespace {
+
+VisibleBatch Batch(int64_t id, int32_t messages = 1) {
+  return {
+      .batch_id = id, .created_at = absl::UnixEpoch(), .messages = messages, .message_bytes = 8};
+}
+
+// "id@seq+messages_before" of each, in order.
+std::string Text(const std::vector<SequencedBatch>& batches) {
+  return absl::StrJoin(batches, " ", [](std::string* out, const SequencedBatch& one) {
+    absl::StrAppend(out, one.batch.batch_id, "@", one.seq, "+", one.messages_before);
+  });
+}
+
+struct Step {
+  uint64_t xmin;                             // what the snapshot says
+  std::vector<std::pair<int64_t, int>> see;  // batch id, messages
+  uint64_t xid;                              // of the transaction that stores the pass; 0: none
+  const char* taken;
+  const char* gaps;
+};
+
+void Check(Sequencing& sequencing, const std::vector<Step>& steps) {
+  for (size_t i = 0; i < steps.size(); ++i) {
+    INFO("step " << i);
+    Observation observation{.xmin = steps[i].xmin, .batches = {}};
+    for (const auto& [id, messages] : steps[i].see)
+      observation.batches.push_back(Batch(id, messages));
+    CHECK(Text(sequencing.Take(observation)) == steps[i].taken);
+    CHECK(absl::StrJoin(sequencing.Gaps(), " ") == steps[i].gaps);
+    if (steps[i].xid != 0) sequencing.BoundGaps(steps[i].xid);
+  }
+}
+
+TEST_CASE("batches get their seq in the order of their ids, and gaps are waited for") {
+  Sequencing sequencing;
+  Check(sequencing, {
+                        // xmin, batches seen,    stored by, taken,              gaps
+                        {100, {}, 0, "", ""},
+                        {101, {{1, 2}}, 102, "1@1+0", ""},
+                        {103, {{2, 0}, {3, 5}}, 104, "2@2+2 3@3+2", ""},
+                        {105, {{6, 1}}, 110, "6@4+7", "4 5"},  // two transactions still run
+                        {109, {}, 0, "", "4 5"},               // one that may be theirs runs
+                        {109, {{5, 1}}, 112, "5@5+8", "4"},    // one of them has committed
+                        {109, {{8, 1}}, 113, "8@6+9", "4 7"},  // a new one is noted later
+                        {110, {{9, 1}}, 114, "9@7+10", "7"},   // 4 must have rolled back
+                        {112, {}, 0, "", "7"},                 // 7 may be of 112
+                        {113, {{7, 3}, {10, 1}}, 115, "7@8+11 10@9+14", ""},  // it was
+                    });
+  CHECK(sequencing.last_seq() == 9);
+  CHECK(sequencing.last_message() == 15);
+  CHECK(sequencing.scanned_to() == 10);
+}
+
+TEST_CASE("a gap waits for its transaction, though the snapshot's end is below it") {
+  Sequencing sequencing;
+  // Batch 2 is of xid 100; batch 1 of xid 101, which runs on. Nothing above 100 has ended, so the
+  // snapshot that shows batch 2 ends at 101, and later ones may begin there.
+  Check(sequencing, {
+                        {101, {{2, 1}}, 102, "2@1+0", "1"},
+                        {101, {}, 0, "", "1"},
+                        {101, {{1, 1}}, 103, "1@2+1", ""},
+                    });
+}
+
+TEST_CASE("stored gaps are waited for until all that ran at the restart have ended") {
+  Sequencing sequencing(7, 70, 10, {4, 6}, 200);
+  Check(sequencing, {
+                        {199, {}, 0, "", "4 6"},
+                        {199, {{4, 1}, {12, 2}}, 203, "4@8+70 12@9+71", "6 11"},
+                        {200, {}, 204, "", "11"},
+                        {202, {}, 0, "", "11"},
+                        {203, {}, 205, "", ""},
+                    });
+}
+
+TEST_CASE("gaps that were not bounded yet are never given up") {
+  Sequencing sequencing;
+  Check(sequencing, {{10, {{2, 1}}, 0, "2@1+0", "1"}, {1'000'000, {}, 0, "", "1"}});
+}
+
+TEST_CASE("of a hole wider than can be in flight only both ends are waited for") {
+  constexpr int64_t kMax = Sequencing::kHoleMax;
+  Sequencing sequencing;
+  sequencing.Take({.xmin = 10, .batches = {Batch(2 * kMax + 1)}});
+  CHECK(sequencing.Gaps().size() == 2 * kMax);  // just narrow enough to keep all
+
+  sequencing = Sequencing(1, 1, 5, {}, 10);
+  const int64_t end = 10 * kMax;
+  sequencing.Take({.xmin = 10, .batches = {Batch(end)}});
+  const std::vector<int64_t> gaps = sequencing.Gaps();
+  REQUIRE(gaps.size() == 2 * kMax);
+  CHECK(gaps.front() == 6);
+  CHECK(gaps[kMax - 1] == 5 + kMax);
+  CHECK(gaps[kMax] == end - kMax);
+  CHECK(gaps.back() == end - 1);
+  CHECK(sequencing.scanned_to() == end);
+}
+
+// PostgreSQL as far as the sequencer sees it: xids, a sequence of batch ids, snapshots; and the
+// sequencer's own transactions in it, which may fail or whose process may die.
+class World {
+ public:
+  explicit World(uint64_t seed) : random_(seed) {}
+
+  void RandomStep(size_t running_max) {
+    const int choice = Pick(100);
+    if (choice < 25 && running_.size() < running_max) {
+      Begin();
+    } else if (choice < 75) {
+      if (!running_.empty()) Advance(Pick(static_cast<int>(running_.size())));
+    } else if (choice < 80) {
+      End(NextXid());  // of someone who writes no batch
+    } else if (choice < 82) {
+      next_batch_ += Pick(50) == 0 ? 3 * Sequencing::kHoleMax : Pick(33);  // a crash loses some ids
+    } else if (choice < 85) {
+      Load();  // another process takes over
+    } else {
+      Pass();
+    }
+  }
+
+  // Everyone ends, and the sequencer goes on until it has nothing left to do.
+  void Settle() {
+    while (!running_.empty()) Advance(Pick(static_cast<int>(running_.size())));
+    for (int idle = 0; idle < 2; ++idle) {
+      if (Pass()) idle = -1;
+    }
+  }
+
+  void Check() const {
+    CHECK(sequencing_.Gaps().empty());
+    std::map<int64_t, int64_t> seq_of;
+    int64_t before = 0;
+    for (size_t i = 0; i < table_.size(); ++i) {
+      const SequencedBatch& row = table_[i];
+      REQUIRE(row.seq == static_cast<int64_t>(i) + 1);
+      REQUIRE(row.messages_before == before);
+      before += row.batch.messages;
+      REQUIRE(seq_of.emplace(row.batch.batch_id, row.seq).second);
+      REQUIRE(committed_.count(row.batch.batch_id) == 1);
+    }
+    REQUIRE(table_.size() == committed_.size());
+    CHECK(sequencing_.last_message() == before);
+    for (const auto& [later, earlier] : depends_) REQUIRE(seq_of.at(earlier) < seq_of.at(later));
+  }
+
+  size_t committed() const { return committed_.size(); }
+  int out_of_order() const { return out_of_order_; }
+
+ private:
+  struct Running {
+    int number;
+    std::optional<int> waits_for;  // holds a row lock that this one needs before its batch
+    std::optional<int64_t> after;  // the batch of that one, when it committed
+    uint64_t xid = 0;
+    int64_t batch = 0;
+  };
+  struct Stored {
+    int64_t last_seq = 0, last_message = 0, scanned_to = 0;
+    std::vector<int64_t> gaps;
+  };
+
+  int Pick(int below) { return std::uniform_int_distribution<int>(0, below - 1)(random_); }
+  uint64_t NextXid() {
+    in_progress_.insert(next_xid_);
+    return next_xid_++;
+  }
+  void End(uint64_t xid) {
+    in_progress_.erase(xid);
+    ended_max_ = std::max(ended_max_, xid);
+  }
+
+  void Begin() {
+    Running one{.number = ++numbers_, .waits_for = {}, .after = {}};
+    if (!running_.empty() && Pick(3) == 0)
+      one.waits_for = running_[Pick(static_cast<int>(running_.size()))].number;
+    running_.push_back(one);
+  }
+
+  void Advance(int at) {
+    Running& one = running_[at];
+    if (one.xid == 0) {
+      one.xid = NextXid();
+    } else if (one.batch == 0) {
+      if (!one.waits_for.has_value()) one.batch = next_batch_++;
+    } else {
+      Finish(at);
+    }
+  }
+
+  void Finish(int at) {
+    const Running one = running_[at];
+    running_.erase(running_.begin() + at);
+    const bool commits = Pick(5) != 0;
+    End(one.xid);
+    if (commits) {
+      if (!committed_.empty() && committed_.rbegin()->first > one.batch) ++out_of_order_;
+      committed_[one.batch] = Pick(4);
+      if (one.after.has_value()) depends_.emplace_back(one.batch, *one.after);
+    }
+    for (Running& other : running_) {
+      if (other.waits_for != one.number) continue;
+      other.waits_for.reset();
+      if (commits) other.after = one.batch;
+    }
+  }
+
+  Observation Observe(size_t limit) const {
+    Observation seen{.xmin = ended_max_ + 1, .batches = {}};
+    if (!in_progress_.empty()) seen.xmin = std::min(seen.xmin, *in_progress_.begin());
+    for (const int64_t gap : sequencing_.Gaps()) {
+      const auto found = committed_.find(gap);
+      if (found != committed_.end()) seen.batches.push_back(Batch(gap, found->second));
+    }
+    auto next = committed_.upper_bound(sequencing_.scanned_to());
+    for (size_t i = 0; i < limit && next != committed_.end(); ++i, ++next)
+      seen.batches.push_back(Batch(next->first, next->second));
+    return seen;
+  }
+
+  void Load() {
+    const uint64_t xid = NextXid();
+    End(xid);
+    sequencing_ =
+        Sequencing(stored_.last_seq, stored_.last_message, stored_.scanned_to, stored_.gaps, xid);
+  }
+
+  // As Sequencer::Pass. True when it changed anything.
+  bool Pass() {
+    const Observation observation = Observe(static_cast<size_t>(1 + Pick(6)));
+    const std::vector<int64_t> gaps = sequencing_.Gaps();
+    const std::vector<SequencedBatch> taken = sequencing_.Take(observation);
+    if (taken.empty() && sequencing_.Gaps() == gaps) return false;
+    // Others go on between the look and its commit.
+    for (int i = Pick(4); i > 0 && !running_.empty(); --i)
+      Advance(Pick(static_cast<int>(running_.size())));
+    const uint64_t xid = NextXid();
+    const int fate = Pick(20);
+    if (fate != 0) {
+      table_.insert(table_.end(), taken.begin(), taken.end());
+      stored_ = {sequencing_.last_seq(), sequencing_.last_message(), sequencing_.scanned_to(),
+                 sequencing_.Gaps()};
+    }
+    End(xid);
+    // Rolled back, or committed but the process died before it heard of it.
+    if (fate <= 1) {
+      Load();
+    } else {
+      sequencing_.BoundGaps(xid);
+    }
+    return true;
+  }
+
+  std::mt19937_64 random_;
+  uint64_t next_xid_ = 3;
+  uint64_t ended_max_ = 2;
+  std::set<uint64_t> in_progress_;
+  int64_t next_batch_ = 1;
+  int numbers_ = 0;
+  std::vector<Running> running_;
+  std::map<int64_t, int> committed_;  // batch id -> messages
+  std::vector<std::pair<int64_t, int64_t>> depends_;
+  int out_of_order_ = 0;
+  Sequencing sequencing_;
+  Stored stored_;
+  std::vector<SequencedBatch> table_;
+};
+
+TEST_CASE("over random histories every committed batch gets one seq, in the order of changes") {
+  size_t committed = 0;
+  int out_of_order = 0;
+  for (int history = 0; history < 300; ++history) {
+    const uint64_t seed = testing::Seed() + history;
+    INFO("SALDO_TEST_SEED=" << testing::Seed() << ", history " << history);
+    World world(seed);
+    const size_t running_max = 1 + seed % 20;
+    for (int step = 0; step < 400; ++step) world.RandomStep(running_max);
+    world.Settle();
+    world.Check();
+    committed += world.committed();
+    out_of_order += world.out_of_order();
+  }
+  // The histories were worth looking at.
+  CHECK(committed > 5'000);
+  CHECK(out_of_order > 500);
+}
+
+}  // namespace
+}  // namespace saldo::jobs
