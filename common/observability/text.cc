@@ -70,6 +70,16 @@ void AppendUtf8(std::string_view in, std::string* out) {
   }
 }
 
+std::optional<size_t> CountUtf8(std::string_view in) {
+  size_t count = 0;
+  for (; !in.empty(); ++count) {
+    const size_t length = CharacterLength(in);
+    if (length == 0) return std::nullopt;
+    in.remove_prefix(length);
+  }
+  return count;
+}
+
 std::string_view CutUtf8(std::string_view in, size_t limit) {
   if (in.size() <= limit) return in;
   size_t end = limit;
