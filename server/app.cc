@@ -1,0 +1,78 @@
+#include "server/app.h"
+
+#include <utility>
+
+#include "common/base/call_context.h"
+#include "common/observability/log.h"
+#include "common/schema/await.h"
+
+namespace saldo::server {
+namespace {
+
+// Of one answer about readiness.
+constexpr absl::Duration kPingTimeout = absl::Seconds(1);
+
+}  // namespace
+
+App::App(AppOptions options)
+    : options_(std::move(options)),
+      config_(options_.config),
+      tracing_(options_.tracing, registry_),
+      metrics_server_(config_.metrics, registry_),
+      status_server_(config_.status, options_.build),
+      pool_(config_.postgres, registry_),
+      database_(*this),
+      outbox_([this] {
+        if (sequencer_.has_value()) sequencer_->Wake();
+      }),
+      dispatcher_(config_.grpc.calls, registry_, tracing_.tracer()),
+      package_store_(pool_, outbox_, config_.packages.topic),
+      package_service_(config_.packages, package_store_, dispatcher_, registry_),
+      grpc_(config_.grpc, dispatcher_, {&package_service_}),
+      parts_("saldo-server") {
+  registry_.AddProcessMetrics();
+  if (config_.jobs.sequencer_enabled) {
+    sequencer_.emplace(config_.jobs.sequencer, config_.postgres.connection, registry_);
+  }
+  if (config_.jobs.partitions_enabled) {
+    partition_keeper_.emplace(config_.jobs.partitions, pool_, registry_);
+  }
+  AddReadinessChecks();
+  // Operators see a process that waits for its database, so their pages come first.
+  parts_.Add(metrics_server_);
+  parts_.Add(status_server_);
+  parts_.Add(tracing_);
+  parts_.Add(database_);
+  if (sequencer_.has_value()) parts_.Add(*sequencer_);
+  if (partition_keeper_.has_value()) parts_.Add(*partition_keeper_);
+  parts_.Add(grpc_);
+}
+
+void App::AddReadinessChecks() {
+  status_server_.AddReadinessCheck("grpc", [this] {
+    return serving_ ? absl::OkStatus() : absl::UnavailableError("calls are not served");
+  });
+  status_server_.AddReadinessCheck(
+      "database", [this] { return pool_.Ping(CallContext::WithTimeout(kPingTimeout)); });
+}
+
+absl::Status App::Database::Start() {
+  const auto pause = [this](absl::Duration time) {
+    return app_.options_.pause != nullptr ? app_.options_.pause(time) : app_.stop_.WaitFor(time);
+  };
+  return schema::AwaitCurrent(app_.pool_, app_.config_.database_start_timeout, pause);
+}
+
+absl::Status App::Start() {
+  const absl::Status status = parts_.Start();
+  serving_ = status.ok();
+  return status;
+}
+
+void App::Stop() {
+  stop_.Stop();
+  serving_ = false;
+  parts_.Stop();
+}
+
+}  // namespace saldo::server

@@ -1,0 +1,33 @@
+// The configuration of saldo-server.
+#pragma once
+
+#include "absl/time/time.h"
+#include "common/config/binder.h"
+#include "common/observability/http_server.h"
+#include "common/observability/log.h"
+#include "common/postgres/pool.h"
+#include "common/rpc/server.h"
+#include "server/jobs/config.h"
+#include "server/packages/service.h"
+
+namespace saldo::server {
+
+struct ServerConfig {
+  log::Options log;
+  http::HttpOptions metrics;
+  http::HttpOptions status;
+  // As many workers as connections: a worker holds at most one, and a call that waits is better off
+  // in the queue of calls, whose length is bounded and seen, than in a second one at the pool.
+  rpc::ServerOptions grpc;
+  postgres::PoolOptions postgres;
+  // How long a start waits for a database that is away.
+  absl::Duration database_start_timeout = absl::Seconds(60);
+  packages::PackagesConfig packages;
+  jobs::JobsConfig jobs;
+
+  ServerConfig();
+};
+
+void Bind(config::Binder& binder, ServerConfig& config);
+
+}  // namespace saldo::server
