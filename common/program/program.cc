@@ -1,0 +1,66 @@
+#include "common/program/program.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "common/config/load.h"
+#include "common/runtime/signals.h"
+
+namespace saldo::program {
+namespace {
+
+std::optional<std::string> Variable(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+int Fail(const absl::Status& status) {
+  log::Error("cannot start", {{"reason", status}});
+  return EXIT_FAILURE;
+}
+
+int RunConfigured(const Program& program, const config::LoadResult& loaded,
+                  runtime::Signals& signals) {
+  log::Configure(program.log);
+  for (const std::string& warning : loaded.warnings)
+    log::Warning("configuration", {{"warning", warning}});
+  const BuildInfo build = GetBuildInfo();
+  log::Info("starts",
+            {{"program", program.name}, {"version", build.version}, {"commit", build.git_commit}});
+  absl::StatusOr<trace::TracingOptions> tracing =
+      trace::ParseTracingOptions(program.name, Variable);
+  if (!tracing.ok()) return Fail(tracing.status());
+
+  std::optional<int> signal;
+  const auto pause = [&](absl::Duration time) {
+    signal = signals.WaitFor(time);
+    return !signal.has_value();
+  };
+  const std::unique_ptr<runtime::Service> app =
+      program.make_app({.tracing = *std::move(tracing), .build = build, .pause = pause});
+  const absl::Status started = app->Start();
+  if (!started.ok() && !signal.has_value()) return Fail(started);
+  if (!signal.has_value()) signal = signals.Wait();
+  log::Info("stops", {{"signal", runtime::Signals::Name(*signal)}});
+  signals.LetNextOneKill();
+  app->Stop();
+  log::Info("has stopped");
+  return EXIT_SUCCESS;
+}
+
+}  // namespace
+
+int Run(const Program& program, int argc, char** argv) {
+  runtime::Signals signals;  // before any thread starts
+  const config::LoadResult loaded = config::Load(
+      {.name = program.name, .summary = program.summary, .version = GetBuildInfo().version}, argc,
+      argv, environ, program.bind);
+  if (!loaded.run) return config::Finish(loaded);
+  return RunConfigured(program, loaded, signals);
+}
+
+}  // namespace saldo::program
