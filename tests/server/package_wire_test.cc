@@ -1,0 +1,136 @@
+// Clients exist: these bytes and names must be understood and answered for ever.
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "absl/strings/escaping.h"
+#include "google/protobuf/util/json_util.h"
+#include "grpcpp/completion_queue.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "grpcpp/support/byte_buffer.h"
+#include "tests/server/test_app.h"
+
+namespace saldo::server {
+namespace {
+
+// One call with bytes as they go over the wire, and the answer's.
+grpc::Status RawCall(TestApp& app, const std::string& method, const std::string& request,
+                     std::string* response) {
+  grpc::GenericStub stub(app.channel);
+  ClientCall call;
+  const grpc::Slice slice(request);
+  const grpc::ByteBuffer buffer(&slice, 1);
+  grpc::CompletionQueue queue;
+  const auto reader = stub.PrepareUnaryCall(
+      &call.context, "/hablof.logistic_package_api.v1.LogisticPackageApiService/" + method, buffer,
+      &queue);
+  reader->StartCall();
+  grpc::ByteBuffer answer;
+  grpc::Status status;
+  reader->Finish(&answer, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  queue.Shutdown();
+  while (queue.Next(&tag, &ok)) {
+  }
+  grpc::Slice bytes;
+  if (status.ok() && answer.DumpToSingleSlice(&bytes).ok()) {
+    *response = std::string(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
+  }
+  return status;
+}
+
+std::string Bytes(const char* hex) { return absl::HexStringToBytes(hex); }
+
+TEST_CASE("field numbers and types on the wire") {
+  TestApp app;
+  std::string response;
+  // title=1 "box", material=2 "wood", maximum_volume=3 1.5, reusable=4 true
+  REQUIRE(RawCall(app, "CreatePackageV1", Bytes("0a03626f781204776f6f641d0000c03f2001"), &response)
+              .ok());
+  CHECK(response == Bytes("0801"));  // id=1 1
+
+  // package_id=1 1, title=2 "bag", material=3 "wool", maximum_volume=4 2.0, reusable=5 {1: false}
+  REQUIRE(
+      RawCall(app, "UpdatePackageV1", Bytes("080112036261671a04776f6f6c25000000402a00"), &response)
+          .ok());
+  CHECK(response == Bytes("0801"));  // suc=1 true
+
+  // package_id=1 1
+  REQUIRE(RawCall(app, "DescribePackageV1", Bytes("0801"), &response).ok());
+  // value=1 { id=1 1, title=2, material=3, maximum_volume=4 2.0, created=6 {}, updated=7 {1: {}} };
+  // a false reusable=5 is not sent.
+  const std::string fixed = Bytes("080112036261671a04776f6f6c2500000040");
+  REQUIRE(response.size() > fixed.size() + 4);
+  CHECK(response[0] == '\x0a');
+  CHECK(response.substr(2, fixed.size()) == fixed);
+  CHECK(response[2 + fixed.size()] == '\x32');
+  const auto created_size = static_cast<size_t>(response[3 + fixed.size()]);
+  CHECK(response[4 + fixed.size() + created_size] == '\x3a');
+  CHECK(response[6 + fixed.size() + created_size] == '\x0a');
+
+  // offset=1 0, limit=2 5
+  std::string list;
+  REQUIRE(RawCall(app, "ListPackagesV1", Bytes("08001005"), &list).ok());
+  CHECK(list == "\x12" + response.substr(1));  // packages=2, as value=1 above
+
+  REQUIRE(RawCall(app, "RemovePackageV1", Bytes("0801"), &response).ok());
+  CHECK(response == Bytes("0801"));  // suc=1 true
+}
+
+TEST_CASE("fields that are not known yet are let pass") {
+  TestApp app;
+  std::string response;
+  // As above, and field 15 "new".
+  CHECK(RawCall(app, "CreatePackageV1", Bytes("0a03626f781204776f6f641d0000c03f7a036e6577"),
+                &response)
+            .ok());
+}
+
+TEST_CASE("text that is not UTF-8 and bytes that are no message are refused") {
+  TestApp app;
+  std::string response;
+  CHECK_FALSE(
+      RawCall(app, "CreatePackageV1", Bytes("0a01ff1204776f6f641d0000c03f"), &response).ok());
+  CHECK_FALSE(RawCall(app, "CreatePackageV1", "garbage", &response).ok());
+  CHECK(app.database.Query("SELECT count(*) FROM packages") == "0");
+}
+
+template <typename Message>
+std::string Json(const Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.always_print_primitive_fields = true;
+  std::string json;
+  REQUIRE(google::protobuf::util::MessageToJsonString(message, &json, options).ok());
+  return json;
+}
+
+TEST_CASE("the JSON names are those of old clients") {
+  CHECK(Json(api::CreatePackageV1Request()) ==
+        R"({"Title":"","Material":"","MaximumVolume":0,"Reusable":false})");
+  CHECK(Json(api::CreatePackageV1Response()) == R"({"ID":"0"})");
+  CHECK(Json(api::DescribePackageV1Request()) == R"({"PackageID":"0"})");
+  CHECK(Json(api::ListPackagesV1Request()) == R"({"Offset":"0","Limit":"0"})");
+  CHECK(Json(api::ListPackagesV1Response()) == R"({"PackageTitle":[],"Packages":[]})");
+  CHECK(Json(api::RemovePackageV1Request()) == R"({"PackageID":"0"})");
+  CHECK(Json(api::RemovePackageV1Response()) == R"({"Suc":false})");
+  CHECK(Json(api::UpdatePackageV1Response()) == R"({"Suc":false})");
+  api::UpdatePackageV1Request update;
+  update.mutable_reusable();
+  CHECK(
+      Json(update) ==
+      R"({"PackageID":"0","Title":"","Material":"","MaximumVolume":0,"Reusable":{"Reusable":false}})");
+  api::DescribePackageV1Response described;
+  described.mutable_value()->mutable_created();
+  described.mutable_value()->mutable_updated()->mutable_time();
+  const std::string json = Json(described);
+  for (const char* name :
+       {"\"Value\":", "\"ID\":", "\"Title\":", "\"Material\":", "\"MaximumVolume\":",
+        "\"Reusable\":", "\"Created\":", "\"Updated\":", "\"Time\":"}) {
+    CAPTURE(json, name);
+    CHECK(json.find(name) != std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace saldo::server
