@@ -26,6 +26,10 @@ if(SALDO_SANITIZE)
 endif()
 
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Werror)
+if(SALDO_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # GCC warns of libstdc++'s own std::regex and std::function when AddressSanitizer changes their code.
+  add_compile_options(-Wno-maybe-uninitialized)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   # librdkafka's macros are statement expressions, which clang calls pedantic.
   add_compile_options(-Wthread-safety -Wno-gnu-statement-expression)
@@ -75,6 +79,9 @@ function(saldo_binary name)
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  if(SALDO_SANITIZE STREQUAL thread)
+    target_link_libraries(${name} PRIVATE saldo_tsan_absl)
+  endif()
 endfunction()
 
 # saldo_test(NAME SOURCES... DEPS... [LABELS...] [TIMEOUT seconds] [COST number])
