@@ -56,9 +56,13 @@ int RunConfigured(const Program& program, const config::LoadResult& loaded,
 
 int Run(const Program& program, int argc, char** argv) {
   runtime::Signals signals;  // before any thread starts
-  const config::LoadResult loaded = config::Load(
-      {.name = program.name, .summary = program.summary, .version = GetBuildInfo().version}, argc,
-      argv, environ, program.bind);
+  const config::LoadResult loaded =
+      config::Load({.name = program.name,
+                    .summary = program.summary,
+                    .version = GetBuildInfo().version,
+                    // Of the development tools around a program.
+                    .ignored_env = {"SALDO_KAFKA_LIBS", "SALDO_TEST_", "SALDO_PROGRESS"}},
+                   argc, argv, environ, program.bind);
   if (!loaded.run) return config::Finish(loaded);
   return RunConfigured(program, loaded, signals);
 }
