@@ -66,13 +66,13 @@ std::string DefaultKafkaLibs() {
 absl::Status CheckKafkaInstalled(const std::string& libs) {
   if (!FindProgram("java").ok()) {
     return absl::NotFoundError(
-        "Kafka needs java, which is not installed: run ./dev setup, or install the package "
+        "Kafka needs java, which is not installed: install the package "
         "openjdk-17-jre-headless");
   }
   if (access(absl::StrCat(libs, "/", kBrokerJar).c_str(), R_OK) != 0) {
     return absl::NotFoundError(
         absl::StrCat("the Kafka broker's jars are not in ", libs, " (", kBrokerJar,
-                     " is missing): run ./dev setup, which fetches them, or set SALDO_KAFKA_LIBS"));
+                     " is missing): ./dev run and ./dev test fetch them; or set SALDO_KAFKA_LIBS"));
   }
   return absl::OkStatus();
 }

@@ -65,7 +65,7 @@ TEST_CASE("missing jars and a broken configuration are named") {
   const auto missing = KafkaBroker::Start(options);
   CHECK(missing.status().code() == absl::StatusCode::kNotFound);
   CHECK(absl::StrContains(missing.status().message(), dir.File("empty")));
-  CHECK(absl::StrContains(missing.status().message(), "./dev setup"));
+  CHECK(absl::StrContains(missing.status().message(), "./dev run"));
 
   options.libs.clear();
   options.properties["num.io.threads"] = "nonsense";

@@ -1,0 +1,326 @@
+#include "cli/stack/stack_parts.h"
+
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "common/base/call_context.h"
+#include "common/base/status_macros.h"
+#include "common/devstack/loopback.h"
+#include "common/kafka/admin.h"
+
+namespace saldo::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Where a user would look first; others are taken when these are in use.
+constexpr int kPostgresPort = 25432;
+constexpr int kKafkaPort = 9092;
+
+constexpr absl::Duration kPoll = absl::Milliseconds(50);
+constexpr absl::Duration kProbeTimeout = absl::Seconds(2);
+constexpr absl::Duration kStartTimeout = absl::Seconds(60);
+constexpr absl::Duration kReminderInterval = absl::Seconds(5);
+constexpr absl::Duration kKafkaTimeout = absl::Seconds(10);
+constexpr absl::Duration kMigrateTimeout = absl::Minutes(5);
+constexpr absl::Duration kStopGrace = absl::Seconds(20);
+
+template <typename... Values>
+void Say(const absl::FormatSpec<Values...>& format, const Values&... values) {
+  absl::FPrintF(stderr, "stack: %s\n", absl::StrFormat(format, values...));
+}
+
+// The path as a user in this folder would type it.
+std::string Shorter(const std::string& path) {
+  std::error_code error;
+  const std::string relative = fs::relative(path, error).string();
+  return error || relative.empty() || relative.size() > path.size() ? path : relative;
+}
+
+// The log of the last start moves aside, so that each log shows one start.
+void KeepOldLog(const std::string& path) {
+  std::error_code ignored;
+  if (fs::exists(path, ignored)) fs::rename(path, path + ".old", ignored);
+}
+
+absl::Status EndedByItself(const devstack::ChildProcess& child) {
+  return absl::InternalError(absl::StrCat(child.name(), " ended by itself with ",
+                                          child.exit()->ToString(), "; the end of ",
+                                          Shorter(child.log_file()), ":\n", child.LogTail()));
+}
+
+// A JVM that ends in order on SIGTERM has this exit code.
+bool EndedAsAsked(const devstack::ChildExit& exit) {
+  return exit.ok() || exit.signal == SIGTERM || exit.code == 128 + SIGTERM;
+}
+
+}  // namespace
+
+std::string Stack::LogFile(const std::string& name) const {
+  return absl::StrCat(options_.dir, "/log/", name, ".log");
+}
+
+absl::Status Stack::Step(const std::string& what, absl::FunctionRef<absl::Status()> work) const {
+  if (interrupt_->stopped()) return absl::CancelledError("interrupted");
+  Say("%s ...", what);
+  const absl::Time begin = absl::Now();
+  const absl::Status status = work();
+  if (status.ok()) Say("%s: done in %.1f s", what, absl::ToDoubleSeconds(absl::Now() - begin));
+  if (status.ok() || absl::IsCancelled(status)) return status;
+  return {status.code(), absl::StrCat("cannot ", what, ": ", status.message())};
+}
+
+absl::Status Stack::Start() {
+  SALDO_RETURN_IF_ERROR(TakeFolder());
+  SALDO_RETURN_IF_ERROR(ChoosePorts());
+  if (options_.postgres.empty()) {
+    SALDO_RETURN_IF_ERROR(Step("start PostgreSQL", [this] { return StartPostgres(); }));
+  } else {
+    dsn_ = options_.postgres;
+  }
+  if (!options_.kafka.empty()) {
+    brokers_ = options_.kafka;
+  } else if (options_.embedded_broker) {
+    SALDO_RETURN_IF_ERROR(
+        Step("start the MOCK broker (not durable)", [this] { return StartMockBroker(); }));
+  } else {
+    SALDO_RETURN_IF_ERROR(Step("start Kafka", [this] { return StartKafka(); }));
+  }
+  SALDO_RETURN_IF_ERROR(Step("create the topic", [this] { return CreateTopic(); }));
+  SALDO_RETURN_IF_ERROR(Step("migrate the database", [this] { return Migrate(); }));
+  AddPrograms();
+  for (Program& program : programs_) {
+    SALDO_RETURN_IF_ERROR(
+        Step(absl::StrCat("start ", program.name), [&] { return StartProgram(program); }));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Stack::TakeFolder() {
+  SALDO_RETURN_IF_ERROR(devstack::MakeFolder(options_.dir + "/log"));
+  absl::StatusOr<devstack::FolderLock> lock = devstack::FolderLock::Take(options_.dir);
+  if (!lock.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the stack runs in this folder already: ", lock.status().message(),
+                     "; stop that one first, or use another --dir"));
+  }
+  lock_.emplace(*std::move(lock));
+  return absl::OkStatus();
+}
+
+absl::Status Stack::ChoosePorts() {
+  for (int* port : {&ports_.grpc, &ports_.server_status, &ports_.server_metrics,
+                    &ports_.retranslator_status, &ports_.retranslator_metrics}) {
+    if (options_.free_ports) {
+      SALDO_ASSIGN_OR_RETURN(*port, devstack::FreePort());
+      continue;
+    }
+    SALDO_ASSIGN_OR_RETURN(const int free, devstack::FreePortNear(*port));
+    if (free != *port) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("port ", *port,
+                       " of 127.0.0.1 is in use by another program, and Saldo needs "
+                       "it: stop that program first, or use --free-ports"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Stack::AddPrograms() {
+  const auto add = [this](const char* name, int status_port, int metrics_port) -> Program& {
+    return programs_.emplace_back(
+        Program{name,
+                {"--postgres.dsn=" + dsn_, absl::StrCat("--status.port=", status_port),
+                 absl::StrCat("--metrics.port=", metrics_port), "--log.format=console"},
+                status_port,
+                nullptr});
+  };
+  add("saldo-server", ports_.server_status, ports_.server_metrics)
+      .arguments.push_back(absl::StrCat("--grpc.port=", ports_.grpc));
+  add("saldo-retranslator", ports_.retranslator_status, ports_.retranslator_metrics)
+      .arguments.push_back("--kafka.brokers=" + brokers_);
+}
+
+absl::Status Stack::StartPostgres() {
+  devstack::PostgresOptions options;
+  options.dir = options_.dir + "/postgres";
+  options.log_file = LogFile("postgres");
+  options.interrupt = interrupt_;
+  SALDO_ASSIGN_OR_RETURN(options.port, devstack::FreePortNear(kPostgresPort));
+  KeepOldLog(options.log_file);
+  SALDO_ASSIGN_OR_RETURN(postgres_, devstack::PostgresCluster::Start(std::move(options)));
+  SALDO_ASSIGN_OR_RETURN(
+      const std::string found,
+      postgres_->Query("postgres", "SELECT 1 FROM pg_database WHERE datname = 'saldo'"));
+  if (found.empty()) SALDO_RETURN_IF_ERROR(postgres_->CreateDatabase("saldo"));
+  dsn_ = postgres_->tcp_dsn("saldo");
+  return absl::OkStatus();
+}
+
+absl::Status Stack::StartKafka() {
+  if (const absl::Status installed = devstack::CheckKafkaInstalled(); !installed.ok()) {
+    return absl::NotFoundError(absl::StrCat(
+        installed.message(), "; --broker=embedded does without Kafka, --kafka=HOST:PORT uses one"));
+  }
+  devstack::KafkaOptions options;
+  options.dir = options_.dir + "/kafka";
+  options.log_file = LogFile("kafka");
+  options.interrupt = interrupt_;
+  SALDO_ASSIGN_OR_RETURN(options.port, devstack::FreePortNear(kKafkaPort));
+  KeepOldLog(options.log_file);
+  SALDO_ASSIGN_OR_RETURN(kafka_, devstack::KafkaBroker::Start(std::move(options)));
+  brokers_ = kafka_->bootstrap_servers();
+  return absl::OkStatus();
+}
+
+absl::Status Stack::StartMockBroker() {
+  const std::string address_file = options_.dir + "/mock-broker.address";
+  std::error_code ignored;
+  fs::remove(address_file, ignored);
+  devstack::ChildOptions options;
+  options.name = "mock-broker";
+  SALDO_ASSIGN_OR_RETURN(const std::string self, devstack::SiblingProgram("saldo"));
+  options.argv = {self, "stack", "mock-broker", "--address-file=" + address_file};
+  options.log_file = LogFile("mock-broker");
+  KeepOldLog(options.log_file);
+  SALDO_ASSIGN_OR_RETURN(mock_broker_, devstack::ChildProcess::Start(std::move(options)));
+  const absl::Time deadline = absl::Now() + kStartTimeout;
+  while (absl::Now() < deadline && !interrupt_->stopped()) {
+    brokers_ = devstack::ReadFile(address_file).value_or("");
+    if (!brokers_.empty()) return absl::OkStatus();
+    if (mock_broker_->Wait(kPoll).ok()) return EndedByItself(*mock_broker_);
+  }
+  if (interrupt_->stopped()) return absl::CancelledError("interrupted");
+  return absl::DeadlineExceededError("it does not write its address");
+}
+
+// So that `saldo tail` finds it before the first event.
+absl::Status Stack::CreateTopic() const {
+  kafka::ConnectionOptions connection;
+  connection.brokers = brokers_;
+  SALDO_ASSIGN_OR_RETURN(const std::unique_ptr<kafka::Admin> admin,
+                         kafka::Admin::Create(connection));
+  const CallContext context = CallContext::WithTimeout(kKafkaTimeout);
+  if (const absl::Status answer = admin->Ping(context); !answer.ok()) {
+    return absl::UnavailableError(
+        absl::StrCat("no Kafka answers on ", brokers_, ": ", answer.message()));
+  }
+  // The mock cluster makes topics by itself, and knows no such request.
+  if (mock_broker_ != nullptr) return absl::OkStatus();
+  kafka::NewTopic topic;
+  topic.name = kPackageTopic;
+  topic.partitions = 3;
+  const absl::Status created = admin->CreateTopic(topic, context);
+  return absl::IsAlreadyExists(created) ? absl::OkStatus() : created;
+}
+
+absl::Status Stack::Migrate() {
+  SALDO_ASSIGN_OR_RETURN(const std::string self, devstack::SiblingProgram("saldo"));
+  devstack::ChildOptions options;
+  options.name = "saldo-migrate";
+  options.argv = {self, "migrate", "up", "--postgres.dsn=" + dsn_};
+  return devstack::RunCommand(std::move(options), kMigrateTimeout, interrupt_).status();
+}
+
+absl::Status Stack::StartProgram(Program& program) {
+  devstack::ChildOptions options;
+  options.name = program.name;
+  SALDO_ASSIGN_OR_RETURN(const std::string path, devstack::SiblingProgram(program.name));
+  options.argv = {path};
+  options.argv.insert(options.argv.end(), program.arguments.begin(), program.arguments.end());
+  options.log_file = LogFile(program.name);
+  KeepOldLog(options.log_file);
+  SALDO_ASSIGN_OR_RETURN(program.child, devstack::ChildProcess::Start(std::move(options)));
+  return AwaitAnswer(program);
+}
+
+absl::Status Stack::AwaitAnswer(const Program& program) const {
+  const absl::Time begin = absl::Now();
+  absl::Time remind = begin + kReminderInterval;
+  std::string last;
+  while (absl::Now() - begin < kStartTimeout) {
+    if (interrupt_->stopped()) return absl::CancelledError("interrupted");
+    const auto answer = devstack::HttpGet(program.status_port, "/ready", kProbeTimeout);
+    if (answer.ok() && answer->code == 200 && program.child->running()) return absl::OkStatus();
+    last = answer.ok() ? absl::StrCat("it answers ", answer->code, ": ",
+                                      std::string(absl::StripAsciiWhitespace(answer->body)))
+                       : std::string(answer.status().message());
+    if (program.child->Wait(kPoll).ok()) return EndedByItself(*program.child);
+    SALDO_RETURN_IF_ERROR(Check());
+    if (absl::Now() < remind) continue;
+    Say("waiting for %s on http://127.0.0.1:%d/ready; %s", program.name, program.status_port, last);
+    remind += kReminderInterval;
+  }
+  return absl::DeadlineExceededError(absl::StrCat(
+      program.name, " is not ready after ", absl::FormatDuration(kStartTimeout), " (", last,
+      "); the end of ", Shorter(program.child->log_file()), ":\n", program.child->LogTail()));
+}
+
+absl::Status Stack::Check() const {
+  std::vector<const devstack::ChildProcess*> children;
+  if (postgres_ != nullptr) children.push_back(postgres_->process());
+  if (kafka_ != nullptr) children.push_back(kafka_->process());
+  if (mock_broker_ != nullptr) children.push_back(mock_broker_.get());
+  for (const Program& program : programs_) children.push_back(program.child.get());
+  for (const devstack::ChildProcess* child : children) {
+    if (child != nullptr && !child->running()) return EndedByItself(*child);
+  }
+  return absl::OkStatus();
+}
+
+void Stack::Stop() {
+  const auto stop = [](const char* name, const devstack::ChildProcess* child, auto how) {
+    if (child == nullptr || !child->running()) return;
+    Say("stop %s ...", name);
+    how();
+    Say("stop %s: %s", name, EndedAsAsked(*child->exit()) ? "done" : child->exit()->ToString());
+  };
+  for (Program& program : programs_) {
+    stop(program.name, program.child.get(), [&] { program.child->Stop(kStopGrace); });
+  }
+  stop("the mock broker", mock_broker_.get(), [&] { mock_broker_->Stop(kStopGrace); });
+  if (kafka_ != nullptr) stop("Kafka", kafka_->process(), [&] { kafka_->Stop(); });
+  if (postgres_ != nullptr) stop("PostgreSQL", postgres_->process(), [&] { postgres_->Stop(); });
+  programs_.clear();
+  lock_.reset();
+}
+
+std::string Stack::Summary() const {
+  const std::string self = Shorter(devstack::SiblingProgram("saldo").value_or("saldo"));
+  // Another title each time: an update that changes nothing makes no event.
+  const std::string title = absl::FormatTime("box of %H:%M:%S", absl::Now(), absl::LocalTimeZone());
+  const std::string address =
+      options_.free_ports ? absl::StrCat(" --address=127.0.0.1:", ports_.grpc) : "";
+  std::string text = absl::StrFormat(
+      "\nSaldo runs.\n"
+      "  gRPC        127.0.0.1:%d\n"
+      "  status      http://127.0.0.1:%d/ready and http://127.0.0.1:%d/ready\n"
+      "  metrics     http://127.0.0.1:%d/metrics and http://127.0.0.1:%d/metrics\n"
+      "  PostgreSQL  psql '%s'\n"
+      "  Kafka       %s%s\n"
+      "  logs        %s/*.log\n",
+      ports_.grpc, ports_.server_status, ports_.retranslator_status, ports_.server_metrics,
+      ports_.retranslator_metrics, dsn_, brokers_,
+      mock_broker_ != nullptr ? "  (librdkafka's MOCK cluster: in memory, NOT DURABLE)" : "",
+      Shorter(options_.dir + "/log"));
+  absl::StrAppendFormat(
+      &text,
+      "\nTry it in another terminal: follow the events, create a package, update it.\n\n"
+      "  %s tail %s --from-beginning --kafka=%s\n"
+      "  %s call%s CreatePackageV1 "
+      "'{\"Title\":\"box\",\"Material\":\"cardboard\",\"MaximumVolume\":1000,\"Reusable\":true}'\n"
+      "  %s call%s UpdatePackageV1 '{\"PackageID\":1,\"Title\":\"%s\"}'\n"
+      "\nCtrl-C stops everything; the data stay in %s.\n",
+      self, kPackageTopic, brokers_, self, address, self, address, title, Shorter(options_.dir));
+  return text;
+}
+
+}  // namespace saldo::cli

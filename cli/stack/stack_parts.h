@@ -1,0 +1,99 @@
+// The parts of the development stack: started in the order in which they need each other, stopped
+// in the reverse.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/devstack/child_process.h"
+#include "common/devstack/files.h"
+#include "common/devstack/kafka_broker.h"
+#include "common/devstack/postgres_cluster.h"
+#include "common/runtime/stop_signal.h"
+
+namespace saldo::cli {
+
+// Where the package service publishes its events.
+inline constexpr const char* kPackageTopic = "omp-package-events";
+
+struct StackOptions {
+  std::string dir = "var";
+  bool embedded_broker = false;
+  bool free_ports = false;    // Saldo's own ports: free ones instead of the usual
+  std::string kafka = "";     // an existing one's host:port; empty: start one
+  std::string postgres = "";  // an existing one's connection string; empty: start one
+};
+
+// Used by one thread; `interrupt` may be stopped by another to end whatever is waited for.
+class Stack {
+ public:
+  Stack(StackOptions options, const runtime::StopSignal* interrupt)
+      : options_(std::move(options)), interrupt_(interrupt) {}
+  Stack(const Stack&) = delete;
+  Stack& operator=(const Stack&) = delete;
+  ~Stack() { Stop(); }
+
+  // Returns once everything serves. An error names the part that failed, its log and the log's
+  // end; what was started before it runs on until Stop. CANCELLED when interrupted.
+  absl::Status Start();
+
+  // OK while every part runs; else which one ended, how, and the end of its log.
+  absl::Status Check() const;
+
+  // Stops what runs: server, retranslator, Kafka, PostgreSQL. Idempotent.
+  void Stop();
+
+  // Where things are and what to try; only after Start.
+  std::string Summary() const;
+
+ private:
+  // Saldo's own ports on 127.0.0.1.
+  struct Ports {
+    int grpc = 8082;
+    int server_status = 8000;
+    int server_metrics = 9100;
+    int retranslator_status = 8001;
+    int retranslator_metrics = 9101;
+  };
+  struct Program {
+    const char* name;
+    std::vector<std::string> arguments;
+    int status_port;
+    std::unique_ptr<devstack::ChildProcess> child;
+  };
+
+  absl::Status TakeFolder();
+  absl::Status StartPostgres();
+  absl::Status StartKafka();
+  absl::Status StartMockBroker();
+  absl::Status ChoosePorts();
+  void AddPrograms();
+  absl::Status CreateTopic() const;
+  absl::Status Migrate();
+  absl::Status StartProgram(Program& program);
+  absl::Status AwaitAnswer(const Program& program) const;
+
+  std::string LogFile(const std::string& name) const;
+  // Says what begins, does it, and says how long it took.
+  absl::Status Step(const std::string& what, absl::FunctionRef<absl::Status()> work) const;
+
+  const StackOptions options_;
+  const runtime::StopSignal* const interrupt_;
+
+  std::optional<devstack::FolderLock> lock_;
+  std::unique_ptr<devstack::PostgresCluster> postgres_;
+  std::unique_ptr<devstack::KafkaBroker> kafka_;
+  std::unique_ptr<devstack::ChildProcess> mock_broker_;
+  std::string dsn_;
+  std::string brokers_;
+  Ports ports_;
+  std::vector<Program> programs_;  // in the order of their start
+};
+
+}  // namespace saldo::cli

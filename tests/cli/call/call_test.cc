@@ -1,0 +1,117 @@
+#include "cli/call/call.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <catch2/catch.hpp>
+#include <memory>
+#include <string>
+
+#include "cli/args.h"
+#include "common/devstack/child_process.h"
+#include "common/devstack/files.h"
+#include "common/devstack/loopback.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "hablof/logistic_package_api/v1/logistic_package_api.grpc.pb.h"
+#include "tests/support/test_env.h"
+
+namespace saldo::cli {
+namespace {
+
+namespace api = hablof::logistic_package_api::v1;
+
+// Answers with what it was asked, or with a rich error.
+class EchoService final : public api::LogisticPackageApiService::Service {
+ public:
+  grpc::Status DescribePackageV1(grpc::ServerContext* context,
+                                 const api::DescribePackageV1Request* request,
+                                 api::DescribePackageV1Response* response) override {
+    response->mutable_value()->set_id(request->package_id());
+    const auto level = context->client_metadata().find("log_level");
+    if (level != context->client_metadata().end()) {
+      response->mutable_value()->set_title({level->second.data(), level->second.size()});
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status CreatePackageV1(grpc::ServerContext*, const api::CreatePackageV1Request*,
+                               api::CreatePackageV1Response*) override {
+    google::rpc::BadRequest bad;
+    bad.add_field_violations()->set_field("maximum_volume");
+    google::rpc::Status rich;
+    rich.set_code(grpc::StatusCode::INVALID_ARGUMENT);
+    rich.add_details()->PackFrom(bad);
+    return {grpc::StatusCode::INVALID_ARGUMENT, "bad volume", rich.SerializeAsString()};
+  }
+};
+
+struct Outcome {
+  int code;
+  std::string text;
+};
+
+class Fixture {
+ public:
+  Fixture() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    REQUIRE(server_ != nullptr);
+  }
+  ~Fixture() { server_->Shutdown(); }
+
+  Outcome Call(std::vector<std::string> arguments) {
+    testing::TempDir dir;
+    devstack::ChildOptions options;
+    options.argv = {*devstack::SiblingProgram("saldo"), "call",
+                    "--address=127.0.0.1:" + std::to_string(port_)};
+    options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
+    options.log_file = dir.File("log");
+    auto child = devstack::ChildProcess::Start(std::move(options));
+    REQUIRE(child.ok());
+    const auto ended = (*child)->Wait(absl::Seconds(60));
+    REQUIRE(ended.ok());
+    return {ended->code, *devstack::ReadFile(dir.File("log"))};
+  }
+
+ private:
+  EchoService service_;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+TEST_CASE_METHOD(Fixture, "a call prints the answer as JSON, in the spelling of old clients") {
+  const Outcome outcome = Call({"DescribePackageV1", "{\"PackageID\":7}", "--log-level=debug"});
+  CHECK(outcome.code == 0);
+  CHECK_THAT(outcome.text, Catch::Contains("\"ID\": \"7\"") &&
+                               Catch::Contains("\"Title\": \"debug\"") &&
+                               Catch::Contains("\"Reusable\": false"));
+  CHECK_THAT(Call({"DescribePackageV1"}).text, Catch::Contains("\"ID\": \"0\""));
+}
+
+TEST_CASE_METHOD(Fixture, "a failed call shows its code and details") {
+  const Outcome outcome = Call({"CreatePackageV1", "{}"});
+  CHECK(outcome.code == 1);
+  CHECK_THAT(outcome.text, Catch::Contains("INVALID_ARGUMENT: bad volume") &&
+                               Catch::Contains("\"field\": \"maximum_volume\""));
+  CHECK_THAT(Call({"RemovePackageV1"}).text, Catch::Contains("UNIMPLEMENTED"));
+}
+
+TEST_CASE_METHOD(Fixture, "what cannot be sent is a usage error") {
+  CHECK(Call({"NoSuchMethod"}).code == 2);
+  CHECK(Call({"DescribePackageV1", "{\"Nope\":1}"}).code == 2);
+  CHECK(Call({"DescribePackageV1", "{", "--timeout=1s"}).code == 2);
+  CHECK(Call({"DescribePackageV1", "{}", "--timeout=never"}).code == 2);
+  CHECK(Call({}).code == 2);
+}
+
+TEST_CASE("a server that is not there is said within the time given") {
+  const int port = *devstack::FreePort();
+  const auto result =
+      RunCall({"--address=127.0.0.1:" + std::to_string(port), "--timeout=2s", "ListPackagesV1"});
+  REQUIRE(result.ok());
+  CHECK(*result == 1);
+}
+
+}  // namespace
+}  // namespace saldo::cli

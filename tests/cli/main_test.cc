@@ -1,0 +1,60 @@
+// The program as a user meets it: what it says and how it ends.
+#include <catch2/catch.hpp>
+#include <string>
+#include <vector>
+
+#include "common/devstack/child_process.h"
+#include "common/devstack/files.h"
+#include "tests/support/test_env.h"
+
+namespace saldo::cli {
+namespace {
+
+struct Outcome {
+  int code;
+  std::string text;
+};
+
+Outcome Saldo(std::vector<std::string> arguments) {
+  testing::TempDir dir;
+  devstack::ChildOptions options;
+  options.argv = {*devstack::SiblingProgram("saldo")};
+  options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
+  options.log_file = dir.File("log");
+  auto child = devstack::ChildProcess::Start(std::move(options));
+  REQUIRE(child.ok());
+  const auto ended = (*child)->Wait(absl::Seconds(60));
+  REQUIRE(ended.ok());
+  CHECK(ended->signal == 0);
+  return {ended->code, *devstack::ReadFile(dir.File("log"))};
+}
+
+TEST_CASE("saldo tells its commands, and what was typed wrong") {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{{"help"}, {"--help"}}) {
+    const Outcome outcome = Saldo(arguments);
+    CHECK(outcome.code == 0);
+    CHECK_THAT(outcome.text, Catch::Contains("usage: saldo COMMAND") && Catch::Contains("stack"));
+  }
+  CHECK(Saldo({}).code == 2);
+  const Outcome unknown = Saldo({"frobnicate"});
+  CHECK(unknown.code == 2);
+  CHECK_THAT(unknown.text, Catch::Contains("unknown command 'frobnicate'"));
+}
+
+TEST_CASE("every command has help and refuses unknown options") {
+  for (const char* command : {"call", "stack", "tail"}) {
+    for (const auto& arguments :
+         std::vector<std::vector<std::string>>{{command, "--help"}, {"help", command}}) {
+      const Outcome help = Saldo(arguments);
+      CHECK(help.code == 0);
+      CHECK_THAT(help.text, Catch::StartsWith(std::string("usage: saldo ") + command));
+    }
+    CHECK(Saldo({command, "--no-such-option"}).code == 2);
+  }
+  CHECK(Saldo({"stack", "run", "--broker=none"}).code == 2);
+  CHECK(Saldo({"stack", "run", "--broker=embedded", "--kafka=a:1"}).code == 2);
+  CHECK(Saldo({"stack", "walk"}).code == 2);
+}
+
+}  // namespace
+}  // namespace saldo::cli

@@ -1,0 +1,179 @@
+// `saldo stack run`: what hinders it is said, and whatever happens nothing is left running.
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <filesystem>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "common/devstack/child_process.h"
+#include "common/devstack/files.h"
+#include "tests/support/test_env.h"
+
+namespace saldo::cli {
+namespace {
+
+using saldo::testing::Eventually;
+using saldo::testing::TempDir;
+
+std::unique_ptr<devstack::ChildProcess> StackRun(const TempDir& dir,
+                                                 const std::vector<std::string>& more = {},
+                                                 const std::string& kafka_libs = "") {
+  devstack::ChildOptions options;
+  options.argv = {*devstack::SiblingProgram("saldo"), "stack", "run", "--free-ports",
+                  "--dir=" + dir.File("var")};
+  options.argv.insert(options.argv.end(), more.begin(), more.end());
+  if (!kafka_libs.empty()) options.env = {{"SALDO_KAFKA_LIBS", kafka_libs}};
+  options.log_file = dir.File("out");
+  auto child = devstack::ChildProcess::Start(std::move(options));
+  REQUIRE(child.ok());
+  return *std::move(child);
+}
+
+bool Says(const devstack::ChildProcess& stack, const std::string& text) {
+  return stack.LogTail(100).find(text) != std::string::npos;
+}
+
+// PostgreSQL removes this file when it has stopped in order.
+bool PostgresStopped(const TempDir& dir) {
+  return access(dir.File("var/postgres/data/PG_VERSION").c_str(), F_OK) == 0 &&
+         access(dir.File("var/postgres/data/postmaster.pid").c_str(), F_OK) != 0;
+}
+
+constexpr absl::Duration kStart = absl::Seconds(120);
+constexpr const char* kRuns = "Ctrl-C stops everything";
+
+// The commands that a running stack gives its user to paste.
+std::vector<std::string> Commands(const devstack::ChildProcess& stack) {
+  std::vector<std::string> commands;
+  std::istringstream lines(stack.LogTail(100));
+  for (std::string line; std::getline(lines, line);) {
+    const bool command = line.find("saldo tail ") != std::string::npos ||
+                         line.find("saldo call ") != std::string::npos;
+    if (command) commands.push_back(line);
+  }
+  return commands;
+}
+
+std::string Paste(const std::string& command) {
+  const auto output = devstack::RunCommand({.argv = {"sh", "-c", command}}, absl::Seconds(60));
+  INFO(command << ": " << output.status());
+  REQUIRE(output.ok());
+  return *output;
+}
+
+// The process that was started with this argument.
+pid_t PidWithArgument(const std::string& argument) {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const std::string pid = entry.path().filename().string();
+    if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
+    const std::string line = devstack::ReadFile(entry.path().string() + "/cmdline").value_or("");
+    if (line.find(argument + '\0') != std::string::npos) return std::stoi(pid);
+  }
+  FAIL("no process has the argument " << argument);
+  return 0;
+}
+
+TEST_CASE("the commands that a stack prints work, and its data stay for the next run") {
+  TempDir dir;
+  for (int run = 1; run <= 2; ++run) {
+    const auto stack = StackRun(dir);
+    const bool runs = Eventually(kStart, [&] { return Says(*stack, kRuns) || !stack->running(); });
+    INFO(stack->LogTail(100));
+    REQUIRE(runs);
+    const std::vector<std::string> commands = Commands(*stack);
+    REQUIRE(commands.size() == 3);
+    CHECK_THAT(Paste(commands[1]), Catch::Contains("\"ID\": \"" + std::to_string(run) + "\""));
+    CHECK_THAT(Paste(commands[2]), Catch::Contains("\"Suc\": true"));
+    const std::string events = Paste(commands[0] + " --count=" + std::to_string(2 * run));
+    CHECK_THAT(events,
+               Catch::Contains("\"type\":\"Created\"") && Catch::Contains("\"type\":\"Updated\""));
+    CHECK(stack->Stop(absl::Seconds(60), SIGTERM).ToString() == "exit code 0");
+    const std::string said = stack->LogTail(100);
+    const size_t server = said.find("stop saldo-server: done"),
+                 retranslator = said.find("stop saldo-retranslator: done"),
+                 kafka = said.find("stop Kafka: done"),
+                 postgres = said.find("stop PostgreSQL: done");
+    CHECK(server < retranslator);
+    CHECK(retranslator < kafka);
+    CHECK(kafka < postgres);
+    CHECK(postgres != std::string::npos);
+    CHECK(PostgresStopped(dir));
+  }
+}
+
+TEST_CASE("the mock broker serves the commands too, and a part that dies is reported") {
+  TempDir dir;
+  const auto stack = StackRun(dir, {"--broker=embedded"}, dir.File("no-jars"));
+  const bool runs = Eventually(kStart, [&] { return Says(*stack, kRuns) || !stack->running(); });
+  INFO(stack->LogTail(100));
+  REQUIRE(runs);
+  CHECK(Says(*stack, "NOT DURABLE"));
+  const std::vector<std::string> commands = Commands(*stack);
+  REQUIRE(commands.size() == 3);
+  Paste(commands[1]);
+  CHECK_THAT(Paste(commands[0] + " --count=1"), Catch::Contains("\"type\":\"Created\""));
+
+  REQUIRE(kill(PidWithArgument("--address-file=" + dir.File("var/mock-broker.address")), SIGKILL) ==
+          0);
+  const auto ended = stack->Wait(absl::Seconds(60));
+  REQUIRE(ended.ok());
+  CHECK(ended->ToString() == "exit code 1");
+  CHECK(Says(*stack, "mock-broker ended by itself with signal 9"));
+  CHECK(Says(*stack, "stop PostgreSQL: done"));
+  CHECK(PostgresStopped(dir));
+}
+
+TEST_CASE("a second stack in the same folder is refused") {
+  TempDir dir;
+  REQUIRE(devstack::MakeFolder(dir.File("var")).ok());
+  const auto lock = devstack::FolderLock::Take(dir.File("var"));
+  REQUIRE(lock.ok());
+  const auto stack = StackRun(dir);
+  const auto ended = stack->Wait(absl::Seconds(60));
+  REQUIRE(ended.ok());
+  CHECK(ended->code == 1);
+  CHECK_THAT(stack->LogTail(), Catch::Contains("runs in this folder already") &&
+                                   Catch::Contains("process " + std::to_string(getpid())));
+}
+
+TEST_CASE("a part that cannot start is named, and those before it are stopped") {
+  TempDir dir;
+  const auto stack = StackRun(dir, {}, dir.File("no-jars"));
+  const auto ended = stack->Wait(absl::Seconds(120));
+  REQUIRE(ended.ok());
+  CHECK(ended->code == 1);
+  CHECK_THAT(stack->LogTail(100),
+             Catch::Contains("start PostgreSQL: done") && Catch::Contains("cannot start Kafka") &&
+                 Catch::Contains("--broker=embedded") && Catch::Contains("stop PostgreSQL: done"));
+  CHECK(PostgresStopped(dir));
+}
+
+TEST_CASE("a Kafka that does not answer is named") {
+  TempDir dir;
+  const auto stack = StackRun(dir, {"--kafka=127.0.0.1:1"});
+  const auto ended = stack->Wait(absl::Seconds(120));
+  REQUIRE(ended.ok());
+  CHECK(ended->code == 1);
+  CHECK(Says(*stack, "no Kafka answers on 127.0.0.1:1"));
+  CHECK(PostgresStopped(dir));
+}
+
+TEST_CASE("Ctrl-C during the start stops everything, and the folder can be used again") {
+  TempDir dir;
+  for (int run = 0; run < 2; ++run) {
+    const auto stack = StackRun(dir);
+    REQUIRE(Eventually(absl::Seconds(120), [&] { return Says(*stack, "start Kafka ..."); }));
+    const devstack::ChildExit ended = stack->Stop(absl::Seconds(60), SIGINT);
+    INFO(stack->LogTail(100));
+    CHECK(ended.ToString() == "exit code 0");
+    CHECK(PostgresStopped(dir));
+    CHECK(devstack::FolderLock::Take(dir.File("var")).ok());
+  }
+}
+
+}  // namespace
+}  // namespace saldo::cli
