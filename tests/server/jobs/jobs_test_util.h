@@ -1,14 +1,12 @@
 // A migrated database of its own, and writers for it.
 #pragma once
 
-#include <memory>
+#include <stdexcept>
 #include <string>
 
-#include "absl/strings/str_split.h"
 #include "common/postgres/pool.h"
-#include "common/schema/migrator.h"
 #include "server/outbox/outbox.h"
-#include "tests/support/test_servers.h"
+#include "tests/support/migrated_database.h"
 
 namespace saldo::jobs {
 
@@ -21,13 +19,6 @@ inline void MustBeOk(const absl::Status& status) {
 
 class Database {
  public:
-  Database() {
-    auto connection = postgres::Connection::Open({.dsn = database_.dsn()}, Soon());
-    MustBeOk(connection.status());
-    MustBeOk(
-        schema::Up(**connection, Soon(), schema::AllMigrations(), [](const schema::Migration&) {}));
-  }
-
   std::string dsn() const { return database_.dsn(); }
   std::string Query(const std::string& sql) const { return database_.Query(sql); }
   int64_t Number(const std::string& sql) const { return std::stoll(Query(sql)); }
@@ -52,7 +43,7 @@ class Database {
   }
 
  private:
-  testing::TestDatabase database_;
+  testing::MigratedDatabase database_;
   metrics::Registry registry_;
   postgres::Pool pool_{{.connection = {.dsn = database_.dsn()}, .max_connections = 20}, registry_};
 };

@@ -6,9 +6,8 @@
 #include "common/observability/metrics.h"
 #include "common/observability/trace.h"
 #include "common/postgres/pool.h"
-#include "common/schema/migrator.h"
 #include "server/outbox/transact.h"
-#include "tests/support/test_servers.h"
+#include "tests/support/migrated_database.h"
 
 namespace saldo::outbox {
 namespace {
@@ -17,15 +16,10 @@ using postgres::Transaction;
 
 CallContext Soon() { return CallContext::WithTimeout(absl::Seconds(30)); }
 
-struct Database : testing::TestDatabase {
+struct Database : testing::MigratedDatabase {
   metrics::Registry registry;
   postgres::Pool pool{{.connection = {.dsn = dsn()}, .max_connections = 2}, registry};
 
-  Database() {
-    auto connection = pool.Acquire(Soon());
-    REQUIRE(connection.ok());
-    REQUIRE(schema::Up(**connection, Soon(), schema::AllMigrations(), [](const auto&) {}).ok());
-  }
   absl::Status Append(const std::vector<Message>& messages) {
     return pool.Transact(Soon(), {.name = "test.append"},
                          [&](Transaction& tx) { return Outbox().Append(tx, messages); });
