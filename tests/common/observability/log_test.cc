@@ -1,7 +1,5 @@
 #include "common/observability/log.h"
 
-#include <google/protobuf/struct.pb.h>
-#include <google/protobuf/util/json_util.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -16,11 +14,13 @@
 #include "absl/time/clock.h"
 #include "common/observability/trace.h"
 #include "common/runtime/thread.h"
+#include "tests/common/observability/json.h"
 
 namespace saldo::log {
 namespace {
 
-using google::protobuf::Struct;
+using saldo::testing::JsonFields;
+using saldo::testing::ParseJson;
 
 // Takes the log of the process while it lives.
 class Capture {
@@ -52,14 +52,6 @@ class Capture {
   const int fd_;
 };
 
-Struct Parse(const std::string& line) {
-  Struct parsed;
-  const auto status = google::protobuf::util::JsonStringToMessage(line, &parsed);
-  INFO(line << ": " << status.ToString());
-  REQUIRE(status.ok());
-  return parsed;
-}
-
 // Without the time at its start, which varies.
 std::string WithoutTime(const std::string& line) {
   return line.substr(line.find(",\"level\"") + 1);
@@ -84,7 +76,7 @@ TEST_CASE("a JSON line holds the time, the level, the message, the service and t
         R"("level":"warning","message":"pool is full","service":"saldo-test","pool":"main",)"
         R"("waiting":3,"big":18446744073709551615,"negative":-9223372036854775808,"ratio":0.1,)"
         R"("on":true,"wait_ms":1.5,"delay":"1.5s","error":"NOT_FOUND: no row"})");
-  const std::string time = Parse(lines[0]).fields().at("time").string_value();
+  const std::string time = ParseJson(lines[0]).at("time").string_value();
   CHECK(time.size() == std::string("2026-11-20T10:15:30.000001Z").size());
   absl::Time parsed;
   std::string error;
@@ -123,9 +115,9 @@ TEST_CASE("any bytes make a valid JSON line, and well-formed text comes back") {
   REQUIRE(lines.size() == rows.size() + 1);
   for (size_t i = 0; i < rows.size(); ++i) {
     INFO("row " << i);
-    CHECK(Parse(lines[i]).fields().at("text").string_value() == rows[i].out);
+    CHECK(ParseJson(lines[i]).at("text").string_value() == rows[i].out);
   }
-  CHECK(Parse(lines.back()).fields().contains("a\"b"));
+  CHECK(ParseJson(lines.back()).contains("a\"b"));
 }
 
 TEST_CASE("long text is cut between characters") {
@@ -133,7 +125,7 @@ TEST_CASE("long text is cut between characters") {
   std::string text = "x";
   while (text.size() < 10'000) text += "€";
   Info("long", {{"text", text}});
-  const std::string out = Parse(capture.lines()[0]).fields().at("text").string_value();
+  const std::string out = ParseJson(capture.lines()[0]).at("text").string_value();
   CHECK(out.size() <= 4096 + 3);
   CHECK(out.size() > 4090);
   CHECK(out.substr(out.size() - 6) == "€...");
@@ -144,10 +136,10 @@ TEST_CASE("numbers that JSON lacks are text") {
   Info("numbers", {{"nan", std::numeric_limits<double>::quiet_NaN()},
                    {"inf", std::numeric_limits<double>::infinity()},
                    {"wait_ms", -absl::InfiniteDuration()}});
-  const Struct line = Parse(capture.lines()[0]);
-  CHECK(line.fields().at("nan").string_value() == "NaN");
-  CHECK(line.fields().at("inf").string_value() == "Infinity");
-  CHECK(line.fields().at("wait_ms").string_value() == "-Infinity");
+  const JsonFields line = ParseJson(capture.lines()[0]);
+  CHECK(line.at("nan").string_value() == "NaN");
+  CHECK(line.at("inf").string_value() == "Infinity");
+  CHECK(line.at("wait_ms").string_value() == "-Infinity");
 }
 
 TEST_CASE("lines below the level are not written, and a thread can have its own level") {
@@ -174,8 +166,7 @@ TEST_CASE("lines below the level are not written, and a thread can have its own 
   const auto lines = capture.lines();
   REQUIRE(lines.size() == 3);
   for (size_t i = 0; i < 3; ++i) {
-    CHECK(Parse(lines[i]).fields().at("message").string_value() ==
-          "shown " + std::to_string(i + 1));
+    CHECK(ParseJson(lines[i]).at("message").string_value() == "shown " + std::to_string(i + 1));
   }
 }
 
@@ -196,7 +187,7 @@ TEST_CASE("a line inside a span carries its ids") {
   CHECK(WithoutTime(lines[0]) ==
         R"("level":"info","message":"inside","service":"saldo-test","trace_id":")" + trace_id +
             R"(","span_id":")" + span_id + "\"}");
-  CHECK_FALSE(Parse(lines[1]).fields().contains("trace_id"));
+  CHECK_FALSE(ParseJson(lines[1]).contains("trace_id"));
 }
 
 TEST_CASE("the console format quotes what would be ambiguous") {
@@ -230,7 +221,7 @@ TEST_CASE("lines of many threads do not mix") {
   const auto lines = capture.lines();
   REQUIRE(lines.size() == kThreads * kLines);
   for (const std::string& line : lines) {
-    const std::string text = Parse(line).fields().at("text").string_value();
+    const std::string text = ParseJson(line).at("text").string_value();
     REQUIRE(text.find_first_not_of(text[0]) == std::string::npos);
     REQUIRE(text.size() == static_cast<size_t>(100 + 700 * (text[0] - 'a')));
   }

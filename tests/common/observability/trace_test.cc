@@ -249,6 +249,30 @@ TEST_CASE("a span measured elsewhere is recorded as its trace is sampled") {
   CHECK(sink.spans[0].name == "send");
 }
 
+TEST_CASE("a span measured inside the current one becomes its child") {
+  FakeSink sink;
+  const Tracer tracer(&sink, 1);
+  SpanData statement;
+  statement.name = "statement";
+  RecordChild(statement);  // no current span
+  {
+    Span unsampled(tracer, "unsampled", Kind::kServer, Caller(false));
+    RecordChild(statement);
+  }
+  CHECK(sink.spans.empty());
+  {
+    Span rpc(tracer, "rpc", Kind::kServer, Caller(true));
+    RecordChild(statement);
+  }
+  REQUIRE(sink.spans.size() == 2);
+  CHECK(sink.spans[0].name == "statement");
+  CHECK(sink.spans[0].context.valid());
+  CHECK(sink.spans[0].context.sampled);
+  CHECK(sink.spans[0].context.trace_id == sink.spans[1].context.trace_id);
+  CHECK(sink.spans[0].context.span_id != sink.spans[1].context.span_id);
+  CHECK(sink.spans[0].parent_span_id == sink.spans[1].context.span_id);
+}
+
 TEST_CASE("what one span holds is bounded") {
   FakeSink sink;
   const Tracer tracer(&sink, 1);
