@@ -53,9 +53,11 @@ constexpr Statement kLag{"relay.lag",
 
 }  // namespace
 
-Cleaner::Cleaner(const CleanerOptions& options, postgres::Pool& pool, DeliveryWindow& window,
-                 DeadLetterBox& dead_letters, RelayMetrics& metrics)
+Cleaner::Cleaner(const CleanerOptions& options, std::unique_ptr<postgres::Connection> connection,
+                 postgres::Pool& pool, DeliveryWindow& window, DeadLetterBox& dead_letters,
+                 RelayMetrics& metrics)
     : options_(options),
+      connection_(std::move(connection)),
       pool_(pool),
       window_(window),
       dead_letters_(dead_letters),
@@ -80,6 +82,11 @@ void Cleaner::Run(runtime::StopSignal& stop) {
     }
   }
   metrics_.processing.Set(0);
+}
+
+absl::Status Cleaner::failure() const {
+  absl::MutexLock lock(&mutex_);
+  return failure_;
 }
 
 absl::Status Cleaner::MoveCursor() {
@@ -118,6 +125,11 @@ absl::Status Cleaner::MoveCursor() {
                        }
                        return tx.Defer(kMoveCursor, seq);
                      });
+  if (!connection_->Usable()) {
+    absl::MutexLock lock(&mutex_);
+    failure_ = status.ok() ? absl::UnavailableError("the connection that moves the cursor is lost")
+                           : status;
+  }
   SALDO_RETURN_IF_ERROR(status);
   stored_seq_ = seq;
   dead_letters_.DropUpTo(seq);
@@ -126,8 +138,9 @@ absl::Status Cleaner::MoveCursor() {
 
 absl::StatusOr<int> Cleaner::DropPassedPartitions() {
   int32_t dropped = 0;
-  const absl::Status status = pool_.Transact(
-      CallContext::WithTimeout(kCallTimeout), {.name = "relay.drop_passed", .max_attempts = 1},
+  const absl::Status status = postgres::RunTransaction(
+      *connection_, CallContext::WithTimeout(kCallTimeout),
+      {.name = "relay.drop_passed", .max_attempts = 1},
       [&](postgres::Transaction& tx) -> absl::Status {
         SALDO_ASSIGN_OR_RETURN(Result result, tx.Query(kDropPassed));
         SALDO_ASSIGN_OR_RETURN(const auto row, std::move(result).One<int32_t>());

@@ -3,9 +3,14 @@
 // writing side.
 #pragma once
 
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/postgres/connection.h"
 #include "common/postgres/pool.h"
 #include "common/runtime/stop_signal.h"
 #include "retranslator/dead_letters.h"
@@ -25,11 +30,20 @@ struct CleanerOptions {
 
 class Cleaner {
  public:
-  Cleaner(const CleanerOptions& options, postgres::Pool& pool, DeliveryWindow& window,
-          DeadLetterBox& dead_letters, RelayMetrics& metrics);
+  // `connection` moves the cursor, and was opened before any seq of the window was read. The
+  // sequencer's commits are asynchronous: a crash of the server may take seqs back and give them to
+  // other batches, and this process, which survives it, must not store one of before. A crash ends
+  // every connection, so a cursor that goes through one that is still open is of the same life of
+  // the server.
+  Cleaner(const CleanerOptions& options, std::unique_ptr<postgres::Connection> connection,
+          postgres::Pool& pool, DeliveryWindow& window, DeadLetterBox& dead_letters,
+          RelayMetrics& metrics);
 
   // Works until `stop`, and then moves the cursor once more. The body of the cleaner's thread.
   void Run(runtime::StopSignal& stop);
+
+  // Why the cursor can move no more, or OK. Thread-safe.
+  absl::Status failure() const;
 
   // Each does one piece of the work.
   absl::Status MoveCursor();
@@ -40,12 +54,16 @@ class Cleaner {
   void Log(std::string_view what, const absl::Status& status);
 
   const CleanerOptions options_;
+  const std::unique_ptr<postgres::Connection> connection_;
   postgres::Pool& pool_;
   DeliveryWindow& window_;
   DeadLetterBox& dead_letters_;
   RelayMetrics& metrics_;
   int64_t stored_seq_;
   bool failing_ = false;
+
+  mutable absl::Mutex mutex_;
+  absl::Status failure_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace saldo::retranslator

@@ -22,14 +22,15 @@ CallContext Call() { return CallContext::WithTimeout(kCallTimeout); }
 struct Pipeline::Session {
   Session(const PipelineOptions& options, const Encoder& encoder, postgres::Pool& pool,
           const trace::Tracer& tracer, RelayMetrics& metrics,
-          std::unique_ptr<kafka::Producer> producer, int64_t cursor)
+          std::unique_ptr<kafka::Producer> producer,
+          std::unique_ptr<postgres::Connection> cursor_connection, int64_t cursor)
       : window(options.window_messages_max, options.window_bytes_max, cursor),
         slots(options.window_messages_max),
         kafka(std::move(producer)),
         sender({*kafka, slots, window, dead_letters, encoder, tracer, metrics}, options.retry,
                options.window_messages_max),
         producers(options.producers, options.chunks_max, encoder, *kafka, slots, sender),
-        cleaner(options.cleaner, pool, window, dead_letters, metrics),
+        cleaner(options.cleaner, std::move(cursor_connection), pool, window, dead_letters, metrics),
         sender_thread("sender", [this] { sender.Run(); }),
         cleaner_thread("cleaner", [this] { cleaner.Run(cleaner_stop); }) {}
 
@@ -41,6 +42,12 @@ struct Pipeline::Session {
     sender_thread.Join();
     cleaner_stop.Stop();
     cleaner_thread.Join();
+  }
+
+  // Why the session must end, or OK.
+  absl::Status Failure() const {
+    const absl::Status sending = sender.failure();
+    return sending.ok() ? cleaner.failure() : sending;
   }
 
   DeliveryWindow window;
@@ -103,6 +110,9 @@ absl::Status Pipeline::RunSession() {
   connecting.application_name = "saldo-relay";
   SALDO_ASSIGN_OR_RETURN(const std::unique_ptr<postgres::Connection> connection,
                          postgres::Connection::Open(connecting, Call()));
+  // Both before anything is read: see Cleaner.
+  SALDO_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Connection> cursor_connection,
+                         postgres::Connection::Open(connecting, Call()));
   OutboxReader reader(*connection);
   SALDO_ASSIGN_OR_RETURN(const bool locked, WaitForLock(reader));
   if (!locked) return absl::OkStatus();
@@ -110,14 +120,15 @@ absl::Status Pipeline::RunSession() {
   SALDO_ASSIGN_OR_RETURN(const int64_t cursor, reader.Cursor(Call()));
   SALDO_ASSIGN_OR_RETURN(std::unique_ptr<kafka::Producer> producer,
                          kafka::Producer::Create(kafka_options_));
-  Session session(options_, encoder_, pool_, tracer_, metrics_, std::move(producer), cursor);
+  Session session(options_, encoder_, pool_, tracer_, metrics_, std::move(producer),
+                  std::move(cursor_connection), cursor);
   active_.store(true, std::memory_order_relaxed);
   metrics_.active.Set(1);
   log::Info("the relay works", {{"cursor", cursor}});
   const absl::Status status = Consume(*connection, reader, session, cursor);
   // With the lock gone another relay may be sending the same messages already: what is still queued
   // here must not come behind them.
-  if (!connection->Usable()) session.kafka->Purge();
+  if (!connection->Usable()) session.sender.Abandon();
   session.Finish(status.ok() ? absl::Now() + options_.flush_timeout : absl::Now());
   return status;
 }
@@ -126,7 +137,7 @@ absl::Status Pipeline::Consume(postgres::Connection& connection, OutboxReader& r
                                Session& session, int64_t cursor) {
   int64_t read_seq = cursor;
   while (!stop_.stopped()) {
-    SALDO_RETURN_IF_ERROR(session.sender.failure());
+    SALDO_RETURN_IF_ERROR(session.Failure());
     SALDO_ASSIGN_OR_RETURN(const BatchList list, reader.List(Call(), read_seq, options_.read));
     if (list.items.empty()) {
       SALDO_RETURN_IF_ERROR(connection.WaitForNotification(options_.poll_interval).status());
@@ -152,7 +163,7 @@ absl::StatusOr<bool> Pipeline::WaitForRoom(postgres::Connection& connection, Ses
   }
   while (!session.window.WaitForRoom(list.messages, list.bytes, options_.poll_interval)) {
     if (stop_.stopped()) return false;
-    SALDO_RETURN_IF_ERROR(session.sender.failure());
+    SALDO_RETURN_IF_ERROR(session.Failure());
     if (!connection.Usable())
       return absl::UnavailableError("the connection that holds the relay's lock is lost");
   }

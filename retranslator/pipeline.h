@@ -51,8 +51,8 @@ struct PipelineOptions {
 
 class Pipeline : public runtime::Service {
  public:
-  // `pool` serves the cleaner; the consumer has a connection of its own, made with the pool's
-  // options. All outlive the pipeline.
+  // `pool` serves the cleaner; the consumer and the cursor have connections of their own, made with
+  // the pool's options. All outlive the pipeline.
   Pipeline(const PipelineOptions& options, const kafka::ProducerOptions& kafka,
            postgres::Pool& pool, const trace::Tracer& tracer, RelayMetrics& metrics);
   ~Pipeline() override { Stop(); }

@@ -40,6 +40,20 @@ void Sender::Finish(absl::Time deadline) {
   parts_.kafka.WakeReports();
 }
 
+void Sender::Abandon() {
+  submitted_.CloseAndClear();
+  {
+    absl::MutexLock lock(&mutex_);
+    abandoned_ = true;
+  }
+  parts_.kafka.WakeReports();
+}
+
+bool Sender::Abandoned() const {
+  absl::MutexLock lock(&mutex_);
+  return abandoned_;
+}
+
 absl::Status Sender::failure() const {
   absl::MutexLock lock(&mutex_);
   return failure_;
@@ -47,6 +61,8 @@ absl::Status Sender::failure() const {
 
 void Sender::Run() {
   while (true) {
+    // By this thread, so that nothing can be sent after messages of its key were taken back.
+    if (Abandoned()) return parts_.kafka.Purge();
     TakeSubmitted();
     const absl::Time now = absl::Now();
     SendAll(now);

@@ -53,6 +53,10 @@ class Sender {
   // `deadline`; what waits for another try stays undelivered, and the cursor before it.
   void Finish(absl::Time deadline);
 
+  // Ends Run at once: what Kafka has not taken yet is taken back, and nothing more is sent. For a
+  // relay that has lost its lock. Then call Finish.
+  void Abandon();
+
   // Why the producer must be made anew, or OK.
   absl::Status failure() const;
 
@@ -68,6 +72,7 @@ class Sender {
                  absl::Time now);
   void GiveUp(uint64_t position, kafka::ErrorCode code, absl::Time now);
   void RecordSpan(const MessageSlot& slot, const kafka::DeliveryReport& report, absl::Time now);
+  bool Abandoned() const;
   bool Settled() const;
   absl::Duration WaitForReports(absl::Time now) const;
   static std::string LaneOf(const MessageSlot& slot);
@@ -89,6 +94,7 @@ class Sender {
   std::vector<uint64_t> completed_;
 
   mutable absl::Mutex mutex_;
+  bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
   bool finishing_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Time finish_deadline_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
