@@ -49,10 +49,11 @@ void Encoder::Encode(const OutboxRow& row, MessageSlot* slot) const {
   slot->traceparent.clear();
   slot->span = {};
   if (!row.traceparent.has_value()) return;
-  slot->traceparent.append(*row.traceparent);
   const std::optional<trace::SpanContext> cause =
       trace::SpanContext::FromTraceparent(*row.traceparent);
-  if (!cause.has_value() || !cause->sampled) return;
+  if (!cause.has_value()) return;
+  slot->traceparent.append(*row.traceparent);
+  if (!cause->sampled) return;
   // The send is a span below the change, and what consumers do is below the send.
   slot->span = trace::NewChildContext(*cause);
   slot->traceparent = slot->span.ToTraceparent();
