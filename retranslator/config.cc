@@ -50,6 +50,13 @@ void Bind(config::Binder& binder, PipelineOptions& o) {
   binder.Bytes("window_bytes_max", &o.window_bytes_max,
                {.min = config::kMiB, .max = 16 * config::kGiB},
                "Bytes of messages read and not yet acknowledged");
+  binder.Check([&o] {
+    if (o.read.messages <= o.window_messages_max && o.read.bytes <= o.window_bytes_max)
+      return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        "read_messages_max and read_bytes_max must not exceed window_messages_max and "
+        "window_bytes_max");
+  });
   binder.Int("producers", &o.producers, {.min = 1, .max = 64}, "Threads that encode messages");
   binder.Int("chunks_max", &o.chunks_max, {.min = 1, .max = 1000},
              "Reads that may wait in front of each producer");
