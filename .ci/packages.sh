@@ -3,7 +3,7 @@
 
 packages_build=(
   ca-certificates ccache cmake g++-12 gcc-12 ninja-build pkg-config
-  catch2 grpc-proto libabsl-dev libgrpc++-dev libgrpc-dev libpq-dev libprotobuf-dev librdkafka-dev libyaml-cpp-dev
+  catch2 grpc-proto libabsl-dev libcivetweb-dev libgrpc++-dev libgrpc-dev libpq-dev libprotobuf-dev librdkafka-dev libyaml-cpp-dev
   prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
 )
 packages_servers=(maven openjdk-17-jre-headless postgresql-15)
