@@ -35,21 +35,23 @@ constexpr Statement kDropPassed{
     "  (SELECT min(b.batch_id) FROM sequenced_batches AS b WHERE b.seq > c.seq),"
     "  (SELECT min(gap) FROM unnest(s.gaps) AS gap),"
     "  s.scanned_to + 1)) FROM sequencer AS s, cursors AS c WHERE c.consumer = 'relay'"};
-// Batches that have no seq yet count too, up to a bound, so that a sequencer that stands still is
-// seen here.
-constexpr Statement kLag{"relay.lag",
-                         "SELECT s.last_seq - c.seq + waiting.batches,"
-                         " s.last_message - coalesce((SELECT b.messages_before + b.messages FROM "
-                         "sequenced_batches AS b WHERE b.seq = c.seq), 0)"
-                         " + waiting.messages,"
-                         " least((SELECT b.created_at FROM sequenced_batches AS b WHERE b.seq = "
-                         "c.seq + 1), waiting.oldest), clock_timestamp() "
-                         "FROM sequencer AS s, cursors AS c,"
-                         " LATERAL (SELECT count(*) AS batches, coalesce(sum(w.messages), 0)::int8 "
-                         "AS messages, min(w.created_at) AS oldest FROM"
-                         "  (SELECT messages, created_at FROM batches WHERE batch_id > "
-                         "s.scanned_to ORDER BY batch_id LIMIT 10000) AS w) AS waiting "
-                         "WHERE c.consumer = 'relay'"};
+// The next batch says how many messages are before it; that of the cursor itself may be dropped
+// already. Batches that have no seq yet count too, up to a bound, so that a sequencer that stands
+// still is seen here.
+constexpr Statement kLag{
+    "relay.lag",
+    "SELECT s.last_seq - c.seq + waiting.batches,"
+    " coalesce(s.last_message - next.messages_before, 0) + waiting.messages,"
+    " least(next.created_at, waiting.oldest), clock_timestamp() "
+    "FROM sequencer AS s CROSS JOIN cursors AS c"
+    " LEFT JOIN sequenced_batches AS next ON next.seq = c.seq + 1"
+    " CROSS JOIN LATERAL (SELECT count(*) AS batches, coalesce(sum(w.messages), 0)::int8 AS "
+    "messages, min(w.created_at) AS oldest FROM"
+    "  ((SELECT messages, created_at FROM batches WHERE batch_id > s.scanned_to"
+    "    ORDER BY batch_id LIMIT 10000)"
+    "   UNION ALL"
+    "   SELECT messages, created_at FROM batches WHERE batch_id = ANY (s.gaps)) AS w) AS waiting "
+    "WHERE c.consumer = 'relay'"};
 
 }  // namespace
 
