@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 import time
@@ -97,7 +98,8 @@ def main():
     count = 0
     for entry in own_sources(build):
         count += 1
-        dependencies = included.get(entry["output"])
+        arguments = shlex.split(entry["command"])
+        dependencies = included.get(arguments[arguments.index("-o") + 1])
         if dependencies is None:
             sys.exit(f"{entry['file']} is not built, so what it includes is not known")
         stamp = stamps / digest(entry, dependencies, tool, digests)

@@ -114,6 +114,6 @@ absl::StatusOr<std::string> RunCommand(ChildOptions options, absl::Duration time
 absl::StatusOr<std::string> FindProgram(const std::string& name);
 
 // The last `lines` lines of a text.
-std::string LastLines(const std::string& text, int lines);
+std::string LastLines(const std::string& whole, int lines);
 
 }  // namespace saldo::devstack

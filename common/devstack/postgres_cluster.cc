@@ -174,7 +174,7 @@ absl::Status PostgresCluster::StartServer() {
   child.name = "PostgreSQL";
   child.argv = {options_.bin_dir + "/postgres", "-D", data_dir_};
   for (const auto& [key, value] : settings) {
-    child.argv.push_back("-c");
+    child.argv.emplace_back("-c");
     child.argv.push_back(absl::StrCat(key, "=", value));
   }
   child.directory = "/";

@@ -38,19 +38,20 @@ void Configure(const Options& options);
 // such as "1.5s".
 class Value {
  public:
-  Value(std::string_view v) : value_(v) {}               // NOLINT(google-explicit-constructor)
-  Value(const char* v) : value_(std::string_view(v)) {}  // NOLINT(google-explicit-constructor)
-  Value(const std::string& v)
-      : value_(std::string_view(v)) {}                    // NOLINT(google-explicit-constructor)
-  Value(bool v) : value_(v) {}                            // NOLINT(google-explicit-constructor)
-  Value(double v) : value_(v) {}                          // NOLINT(google-explicit-constructor)
-  Value(absl::Duration v) : value_(v) {}                  // NOLINT(google-explicit-constructor)
-  Value(const absl::Status& v) : value_(v.ToString()) {}  // NOLINT(google-explicit-constructor)
+  // NOLINTBEGIN(google-explicit-constructor): a field is written as its value
+  Value(std::string_view v) : value_(v) {}
+  Value(const char* v) : value_(std::string_view(v)) {}
+  Value(const std::string& v) : value_(std::string_view(v)) {}
+  Value(bool v) : value_(v) {}
+  Value(double v) : value_(v) {}
+  Value(absl::Duration v) : value_(v) {}
+  Value(const absl::Status& v) : value_(v.ToString()) {}
   template <typename Int>
   using Wide = std::conditional_t<std::is_signed_v<Int>, int64_t, uint64_t>;
   template <typename Int>
   requires(std::is_integral_v<Int> && !std::is_same_v<Int, bool>) Value(Int v)
-      : value_(static_cast<Wide<Int>>(v)) {}  // NOLINT(google-explicit-constructor)
+      : value_(static_cast<Wide<Int>>(v)) {}
+  // NOLINTEND(google-explicit-constructor)
 
   using Variant =
       std::variant<std::string_view, std::string, bool, double, int64_t, uint64_t, absl::Duration>;

@@ -115,7 +115,7 @@ class Connection {
   absl::Status Send(const Outgoing& outgoing, Pending::Kind kind);
   absl::Status SendSync();
   absl::Status Collect(const CallContext& context, Flight* flight);
-  absl::Status TakeResult(pg_result* result, Flight* flight);
+  absl::Status TakeResult(pg_result* raw, Flight* flight);
   void Observe(const Statement& statement, Flight* flight, const absl::Status& status);
   // One poll of the socket, bounded by the context and by a slice that lets a cancellation be seen.
   absl::Status WaitForSocket(bool for_write, absl::Time until);

@@ -119,8 +119,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status, std::string_view trace_id)
   if (wire.details_size() > 0 && wire.ByteSizeLong() <= kDetailsBytesMax) {
     details = wire.SerializeAsString();
   }
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), wire.message(),
-                      std::move(details));
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), wire.message(), details);
 }
 
 absl::Status FromGrpcStatus(const grpc::Status& status) {

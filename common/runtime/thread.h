@@ -16,7 +16,7 @@ class Thread {
   Thread(std::string name, absl::AnyInvocable<void()> body);
   Thread(Thread&&) = default;
   // Joins what it held before.
-  Thread& operator=(Thread&& other) {
+  Thread& operator=(Thread&& other) noexcept {
     Join();
     thread_ = std::move(other.thread_);
     return *this;

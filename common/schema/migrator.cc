@@ -57,6 +57,7 @@ std::vector<MigrationState> Compare(
     states[version] = {version, name, state, applied_at};
   }
   std::vector<MigrationState> list;
+  list.reserve(states.size());
   for (auto& [version, state] : states) list.push_back(std::move(state));
   return list;
 }
