@@ -7,6 +7,7 @@
 #include "common/base/status_macros.h"
 #include "common/observability/log.h"
 #include "common/postgres/error.h"
+#include "common/postgres/transaction.h"
 
 namespace saldo::retranslator {
 namespace {
@@ -116,17 +117,17 @@ absl::Status Cleaner::MoveCursor() {
   }
   // A cursor that a crash takes back costs repeated messages; a dead letter that it takes back
   // comes again with them.
-  const absl::Status status =
-      pool_.Transact(CallContext::WithTimeout(kCallTimeout),
-                     {.name = "relay.move_cursor", .asynchronous_commit = letters.empty()},
-                     [&](postgres::Transaction& tx) -> absl::Status {
-                       if (!letters.empty()) {
-                         SALDO_RETURN_IF_ERROR(tx.Defer(
-                             kAddDeadLetters, batches, ordinals, topics, keys, payloads, types,
-                             absl::MakeConstSpan(traceparents), ids, created, attempts, errors));
-                       }
-                       return tx.Defer(kMoveCursor, seq);
-                     });
+  const absl::Status status = postgres::RunTransaction(
+      *connection_, CallContext::WithTimeout(kCallTimeout),
+      {.name = "relay.move_cursor", .asynchronous_commit = letters.empty()},
+      [&](postgres::Transaction& tx) -> absl::Status {
+        if (!letters.empty()) {
+          SALDO_RETURN_IF_ERROR(tx.Defer(kAddDeadLetters, batches, ordinals, topics, keys, payloads,
+                                         types, absl::MakeConstSpan(traceparents), ids, created,
+                                         attempts, errors));
+        }
+        return tx.Defer(kMoveCursor, seq);
+      });
   if (!connection_->Usable()) {
     absl::MutexLock lock(&mutex_);
     failure_ = status.ok() ? absl::UnavailableError("the connection that moves the cursor is lost")
