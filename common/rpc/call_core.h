@@ -11,8 +11,10 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/base/status_macros.h"
 #include "common/observability/log.h"
 #include "common/rpc/call.h"
+#include "common/rpc/codec.h"
 #include "common/rpc/worker_pool.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/server_callback.h"
@@ -103,6 +105,31 @@ class UnaryCall final : public CallCore {
 
   const Request* const request_;
   Response* const response_;
+  Handler handler_;
+};
+
+// Takes and gives bytes, so that a bad request is answered by us, and its decoding is a worker's.
+template <typename Request, typename Response, typename Handler>
+class RawUnaryCall final : public CallCore {
+ public:
+  RawUnaryCall(Method& method, grpc::CallbackServerContext* context,
+               const grpc::ByteBuffer* request, grpc::ByteBuffer* response, Handler handler)
+      : CallCore(method, context),
+        request_(request),
+        response_(response),
+        handler_(std::move(handler)) {}
+
+ private:
+  absl::Status Handle(std::shared_ptr<AsyncCall>) override {
+    Request request;
+    SALDO_RETURN_IF_ERROR(Decode(*request_, &request));
+    Response response;
+    SALDO_RETURN_IF_ERROR(handler_(static_cast<Call&>(*this), request, response));
+    return Encode(response, response_);
+  }
+
+  const grpc::ByteBuffer* const request_;
+  grpc::ByteBuffer* const response_;
   Handler handler_;
 };
 

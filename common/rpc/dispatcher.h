@@ -3,16 +3,17 @@
 // gRPC runs callbacks on about as many threads as there are cores, and one that blocks stalls the
 // server; so they only put calls on the queue of a worker pool, and the workers run the handlers.
 //
-//   class PackageService final : public Api::CallbackService {
+//   class Packages final : public Api::WithRawCallbackMethod_CreateV1<Api::Service> {
 //    public:
-//     explicit PackageService(rpc::Dispatcher& d) : create_(d, Api::service_full_name(),
-//     "CreateV1") {} grpc::ServerUnaryReactor* CreateV1(grpc::CallbackServerContext* c, const
-//     CreateRequest* q,
-//                                        CreateResponse* p) override {
-//       return create_.Unary(c, q, p, &PackageService::Create, this);
-//     }
+//     explicit Packages(rpc::Dispatcher& d) : create_(d, Api::service_full_name(), "CreateV1") {}
+//
 //    private:
 //     absl::Status Create(rpc::Call& call, const CreateRequest& q, CreateResponse& p);
+//     grpc::ServerUnaryReactor* CreateV1(grpc::CallbackServerContext* c,
+//                                        const grpc::ByteBuffer* q,
+//                                        grpc::ByteBuffer* p) override {
+//       return create_.Unary(c, q, p, &Packages::Create, this);
+//     }
 //     rpc::Method create_;
 //   };
 #pragma once
@@ -33,6 +34,7 @@
 #include "common/rpc/method_metrics.h"
 #include "common/rpc/worker_pool.h"
 #include "grpcpp/server_context.h"
+#include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/server_callback.h"
 
 namespace saldo::rpc {
@@ -104,6 +106,22 @@ class Method {
       grpc::CallbackServerContext* context, const Request* request, Response* response,
       absl::Status (Service::*handler)(Call&, const Request&, Response&), Service* service) {
     return Unary(context, request, response, std::bind_front(handler, service));
+  }
+
+  // The same for a method whose messages gRPC leaves as bytes (WithRawCallbackMethod_...): a
+  // request that cannot be decoded gets INVALID_ARGUMENT with the reason, and is counted and
+  // logged, where gRPC by itself answers UNIMPLEMENTED without a trace. Prefer it.
+  template <typename Request, typename Response, typename Service>
+  grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context,
+                                  const grpc::ByteBuffer* request, grpc::ByteBuffer* response,
+                                  absl::Status (Service::*handler)(Call&, const Request&,
+                                                                   Response&),
+                                  Service* service) {
+    auto bound = std::bind_front(handler, service);
+    auto* call = new internal::RawUnaryCall<Request, Response, decltype(bound)>(
+        *this, context, request, response, std::move(bound));
+    call->Enqueue();
+    return call;
   }
 
   // Runs `handler(std::shared_ptr<AsyncCall>, const Request&, Response&)` at once, on gRPC's own

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/observability/log.h"
+#include "google/protobuf/stubs/logging.h"
 #include "grpc/support/log.h"
 
 namespace saldo::rpc {
@@ -31,8 +32,20 @@ void Take(gpr_log_func_args* line) {
               {"at", absl::StrCat(slash == nullptr ? line->file : slash + 1, ":", line->line)}});
 }
 
+// Protobuf's errors are about bytes that a peer sent, and the call's status tells of them.
+void TakeProtobuf(google::protobuf::LogLevel level, const char* file, int line,
+                  const std::string& message) {
+  const bool fatal = level == google::protobuf::LOGLEVEL_FATAL;
+  const log::Level ours = fatal ? log::Level::kError : log::Level::kDebug;
+  if (!log::Enabled(ours)) return;
+  log::Write(ours, "protobuf", {{"detail", message}, {"at", absl::StrCat(file, ":", line)}});
+}
+
 }  // namespace
 
-void RouteGrpcLog() { gpr_set_log_function(Take); }
+void RouteGrpcLog() {
+  gpr_set_log_function(Take);
+  google::protobuf::SetLogHandler(TakeProtobuf);
+}
 
 }  // namespace saldo::rpc

@@ -1,4 +1,4 @@
-// gRPC's own log lines in our log.
+// The log lines of gRPC and protobuf in our log.
 #pragma once
 
 namespace saldo::rpc {

@@ -19,7 +19,18 @@ struct PackagesConfig {
 };
 void Bind(config::Binder& binder, PackagesConfig& config);
 
-class PackageService final : public api::LogisticPackageApiService::CallbackService {
+namespace internal {
+
+// Each method takes its messages as bytes, see rpc::Method::Unary.
+using Api = api::LogisticPackageApiService;
+using RawPackageApi =
+    Api::WithRawCallbackMethod_CreatePackageV1<Api::WithRawCallbackMethod_DescribePackageV1<
+        Api::WithRawCallbackMethod_ListPackagesV1<Api::WithRawCallbackMethod_RemovePackageV1<
+            Api::WithRawCallbackMethod_UpdatePackageV1<Api::Service>>>>>;
+
+}  // namespace internal
+
+class PackageService final : public internal::RawPackageApi {
  public:
   // All arguments outlive the service.
   PackageService(const PackagesConfig& config, PackageStore& store, rpc::Dispatcher& dispatcher,
@@ -40,28 +51,28 @@ class PackageService final : public api::LogisticPackageApiService::CallbackServ
   absl::Status Counted(absl::Status status);
 
   grpc::ServerUnaryReactor* CreatePackageV1(grpc::CallbackServerContext* c,
-                                            const api::CreatePackageV1Request* q,
-                                            api::CreatePackageV1Response* p) override {
+                                            const grpc::ByteBuffer* q,
+                                            grpc::ByteBuffer* p) override {
     return create_.Unary(c, q, p, &PackageService::Create, this);
   }
   grpc::ServerUnaryReactor* DescribePackageV1(grpc::CallbackServerContext* c,
-                                              const api::DescribePackageV1Request* q,
-                                              api::DescribePackageV1Response* p) override {
+                                              const grpc::ByteBuffer* q,
+                                              grpc::ByteBuffer* p) override {
     return describe_.Unary(c, q, p, &PackageService::Describe, this);
   }
   grpc::ServerUnaryReactor* ListPackagesV1(grpc::CallbackServerContext* c,
-                                           const api::ListPackagesV1Request* q,
-                                           api::ListPackagesV1Response* p) override {
+                                           const grpc::ByteBuffer* q,
+                                           grpc::ByteBuffer* p) override {
     return list_.Unary(c, q, p, &PackageService::List, this);
   }
   grpc::ServerUnaryReactor* RemovePackageV1(grpc::CallbackServerContext* c,
-                                            const api::RemovePackageV1Request* q,
-                                            api::RemovePackageV1Response* p) override {
+                                            const grpc::ByteBuffer* q,
+                                            grpc::ByteBuffer* p) override {
     return remove_.Unary(c, q, p, &PackageService::Remove, this);
   }
   grpc::ServerUnaryReactor* UpdatePackageV1(grpc::CallbackServerContext* c,
-                                            const api::UpdatePackageV1Request* q,
-                                            api::UpdatePackageV1Response* p) override {
+                                            const grpc::ByteBuffer* q,
+                                            grpc::ByteBuffer* p) override {
     return update_.Unary(c, q, p, &PackageService::Update, this);
   }
 

@@ -90,10 +90,28 @@ TEST_CASE("fields that are not known yet are let pass") {
 TEST_CASE("text that is not UTF-8 and bytes that are no message are refused") {
   TestApp app;
   std::string response;
-  CHECK_FALSE(
-      RawCall(app, "CreatePackageV1", Bytes("0a01ff1204776f6f641d0000c03f"), &response).ok());
-  CHECK_FALSE(RawCall(app, "CreatePackageV1", "garbage", &response).ok());
+  // title "\xff", material "wood\xc3", maximum_volume 1.5
+  const grpc::Status text =
+      RawCall(app, "CreatePackageV1", Bytes("0a01ff1205776f6f64c31d0000c03f"), &response);
+  CHECK(text.error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+  CHECK(text.error_message() == "title: must be valid UTF-8; material: must be valid UTF-8");
+  google::rpc::BadRequest detail;
+  REQUIRE(rpc::GetDetail(rpc::FromGrpcStatus(text), &detail));
+  REQUIRE(detail.field_violations_size() == 2);
+  CHECK(detail.field_violations(0).field() == "title");
+  CHECK(detail.field_violations(1).field() == "material");
+
+  for (const std::string& bytes : {std::string("garbage"), Bytes("0a05"), Bytes("0aff01")}) {
+    const grpc::Status garbage = RawCall(app, "CreatePackageV1", bytes, &response);
+    CHECK(garbage.error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+    CHECK(garbage.error_message() ==
+          "the request's bytes are no "
+          "hablof.logistic_package_api.v1.CreatePackageV1Request");
+  }
   CHECK(app.database.Query("SELECT count(*) FROM packages") == "0");
+  CHECK(app.Metric("grpc_server_handled_total{grpc_code=\"InvalidArgument\","
+                   "grpc_method=\"CreatePackageV1\",grpc_service=\"hablof.logistic_package_api.v1."
+                   "LogisticPackageApiService\",grpc_type=\"unary\"}") == "4");
 }
 
 template <typename Message>

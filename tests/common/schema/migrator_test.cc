@@ -71,7 +71,7 @@ TEST_CASE("programs that migrate at once apply each migration once") {
   {
     std::vector<runtime::Thread> threads;
     for (Applied& one : applied) {
-      threads.emplace_back("up", [&one, &database] {
+      threads.emplace_back("up", [&one, &database, &kSlow] {
         one = UpWith(database.dsn(), {kSlow, kSecond});
       });
     }
