@@ -17,13 +17,14 @@ using hablof::proto::v1::EventType;
 constexpr int kCallers = 8;
 constexpr int kUpdatesPerCaller = 25;
 
-// Each caller gives the package titles that no one else gives.
+// Each caller gives the package titles or materials that no one else gives.
 void UpdateOften(TestApp& app, uint64_t id, int caller) {
   const std::unique_ptr<Api::Stub> stub = Api::NewStub(app.channel);
   for (int i = 0; i < kUpdatesPerCaller; ++i) {
     api::UpdatePackageV1Request request;
     request.set_package_id(id);
-    request.set_title(std::to_string(caller) + "-" + std::to_string(i));
+    const std::string text = std::to_string(caller) + "-" + std::to_string(i);
+    caller % 2 == 0 ? request.set_title(text) : request.set_material(text);
     api::UpdatePackageV1Response response;
     ClientCall call;
     const grpc::Status status = stub->UpdatePackageV1(&call.context, request, &response);
@@ -31,10 +32,10 @@ void UpdateOften(TestApp& app, uint64_t id, int caller) {
   }
 }
 
-std::string TitleOf(const hablof::proto::v1::PackageEvent& event) {
+api::Package PackageOf(const hablof::proto::v1::PackageEvent& event) {
   api::Package package;
-  if (!google::protobuf::util::JsonStringToMessage(event.payload(), &package).ok()) return "";
-  return package.title();
+  CHECK(google::protobuf::util::JsonStringToMessage(event.payload(), &package).ok());
+  return package;
 }
 
 TEST_CASE("concurrent updates of one package make events in the order of its states") {
@@ -42,9 +43,9 @@ TEST_CASE("concurrent updates of one package make events in the order of its sta
   const uint64_t id = app.Create();
   // What the row really went through.
   app.database.Query(
-      "CREATE TABLE history (n bigserial, title text); "
+      "CREATE TABLE history (n bigserial, state text); "
       "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-      "INSERT INTO history (title) VALUES (NEW.title); RETURN NULL; END $$; "
+      "INSERT INTO history (state) VALUES (NEW.title || '/' || NEW.material); RETURN NULL; END $$; "
       "CREATE TRIGGER note AFTER UPDATE ON packages FOR EACH ROW EXECUTE FUNCTION note()");
   {
     std::vector<runtime::Thread> callers;
@@ -54,14 +55,21 @@ TEST_CASE("concurrent updates of one package make events in the order of its sta
   }
   const auto events = app.Events();  // by batch, which is the order on the topic
   REQUIRE(events.size() == 1 + kCallers * kUpdatesPerCaller);
-  std::string titles;
+  const auto nanos = [](const google::protobuf::Timestamp& time) {
+    return time.seconds() * 1'000'000'000 + time.nanos();
+  };
+  std::string states;
+  api::Package before = PackageOf(events[0]);
   for (size_t i = 1; i < events.size(); ++i) {
+    const api::Package after = PackageOf(events[i]);
     CHECK(events[i].id() > events[i - 1].id());
-    CHECK(events[i].created().seconds() * 1'000'000'000 + events[i].created().nanos() >=
-          events[i - 1].created().seconds() * 1'000'000'000 + events[i - 1].created().nanos());
-    titles += TitleOf(events[i]) + "\n";
+    CHECK(nanos(events[i].created()) >= nanos(events[i - 1].created()));
+    // One update changes one field: it brings no old value of the other back.
+    CHECK((after.title() == before.title()) != (after.material() == before.material()));
+    states += after.title() + "/" + after.material() + "\n";
+    before = after;
   }
-  CHECK(titles == app.database.Query("SELECT title FROM history ORDER BY n") + "\n");
+  CHECK(states == app.database.Query("SELECT state FROM history ORDER BY n") + "\n");
 }
 
 TEST_CASE("updates and a removal at once end with the removal") {
@@ -93,11 +101,11 @@ TEST_CASE("updates and a removal at once end with the removal") {
   for (const auto& event : app.Events()) {
     CHECK(gone.count(event.package_id()) == 0);
     if (event.package_id() == last && event.type() == EventType::Removed) {
-      CHECK(TitleOf(event) == last_title);  // the state before the removal
+      CHECK(PackageOf(event).title() == last_title);  // the state before the removal
     }
     if (event.type() == EventType::Removed) gone.insert(event.package_id());
     last = event.package_id();
-    last_title = TitleOf(event);
+    last_title = PackageOf(event).title();
   }
   CHECK(gone.size() == 20);
 }
