@@ -38,6 +38,7 @@ void FormatUtc(absl::Time time, std::string* out) {
 
 void Encoder::Encode(const OutboxRow& row, MessageSlot* slot) const {
   slot->row = &row;
+  slot->attempts = 0;
   slot->alone = false;
   slot->id.clear();
   if (row.message_id.has_value()) {

@@ -22,6 +22,7 @@ struct MessageSlot {
   std::string traceparent;
   trace::SpanContext span;  // of the send; valid only when it is recorded
   absl::Time sent_at;
+  int attempts = 0;    // how often it was sent
   bool alone = false;  // a batch was refused with it inside: send it by itself
 };
 

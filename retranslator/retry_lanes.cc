@@ -17,16 +17,23 @@ bool RetryLanes::Failed(std::string_view name, uint64_t position, absl::Time now
   Lane& lane = lanes_[key];
   const int failures = ++lane.failures[position];
   if (failures >= options_.attempts_max) return false;
+  const absl::Duration pause = std::min(
+      options_.backoff_min * (int64_t{1} << std::min(failures - 1, 30)), options_.backoff_max);
+  TakeBack(key, lane, position, now + pause);
+  return true;
+}
+
+void RetryLanes::Returned(std::string_view name, uint64_t position, absl::Time now) {
+  const std::string key(name);
+  TakeBack(key, lanes_[key], position, now);
+}
+
+void RetryLanes::TakeBack(const std::string& name, Lane& lane, uint64_t position, absl::Time due) {
   if (lane.out == position) lane.out.reset();
   lane.waiting.insert(position);
   // Only the first in the lane sets the pace; those behind it failed with it.
   const bool sets_pace = *lane.waiting.begin() == position || lane.due == absl::InfiniteFuture();
-  if (!lane.out.has_value() && sets_pace) {
-    const absl::Duration pause = std::min(
-        options_.backoff_min * (int64_t{1} << std::min(failures - 1, 30)), options_.backoff_max);
-    Schedule(key, lane, now + pause);
-  }
-  return true;
+  if (!lane.out.has_value() && sets_pace) Schedule(name, lane, due);
 }
 
 void RetryLanes::Done(std::string_view name, uint64_t position, absl::Time now) {
@@ -57,13 +64,6 @@ std::optional<uint64_t> RetryLanes::NextDue(absl::Time now) {
 
 absl::Time RetryLanes::next_due() const {
   return due_.empty() ? absl::InfiniteFuture() : due_.begin()->first;
-}
-
-int RetryLanes::attempts(std::string_view name, uint64_t position) const {
-  const auto lane = lanes_.find(std::string(name));
-  if (lane == lanes_.end()) return 0;
-  const auto failures = lane->second.failures.find(position);
-  return failures == lane->second.failures.end() ? 0 : failures->second;
 }
 
 void RetryLanes::Schedule(const std::string& name, Lane& lane, absl::Time due) {

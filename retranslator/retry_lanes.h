@@ -41,6 +41,10 @@ class RetryLanes {
   // used up, and it is for the caller to give it up and call Done.
   bool Failed(std::string_view lane, uint64_t position, absl::Time now);
 
+  // The message came back through no fault that is known to be its own: it waits for its turn,
+  // without a pause, and no attempt is counted.
+  void Returned(std::string_view lane, uint64_t position, absl::Time now);
+
   // The message is delivered or given up: the lane goes on with the next.
   void Done(std::string_view lane, uint64_t position, absl::Time now);
 
@@ -51,9 +55,6 @@ class RetryLanes {
   // When NextDue may have something; infinite when nothing waits.
   absl::Time next_due() const;
 
-  // Attempts that failed so far, of a message that is in a lane.
-  int attempts(std::string_view lane, uint64_t position) const;
-
  private:
   struct Lane {
     std::set<uint64_t> waiting;               // in the order of positions
@@ -62,6 +63,7 @@ class RetryLanes {
     absl::Time due = absl::InfiniteFuture();  // when the first of `waiting` may go
   };
 
+  void TakeBack(const std::string& name, Lane& lane, uint64_t position, absl::Time due);
   void Schedule(const std::string& name, Lane& lane, absl::Time due);
 
   const RetryOptions options_;

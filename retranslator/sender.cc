@@ -72,7 +72,8 @@ void Sender::Run() {
       parts_.window.Complete(completed_);
       completed_.clear();
     }
-    const absl::Status broken = parts_.kafka.fatal_error();
+    const absl::Status fatal = parts_.kafka.fatal_error();
+    const absl::Status& broken = fatal.ok() ? broken_ : fatal;
     absl::MutexLock lock(&mutex_);
     if (!broken.ok()) {
       failure_ = broken;
@@ -89,7 +90,7 @@ void Sender::TakeSubmitted() {
 }
 
 bool Sender::Settled() const {
-  return ready_.empty() && retries_.empty() && parts_.kafka.in_flight() == 0 &&
+  return ready_.empty() && retries_.empty() && alone_.empty() && parts_.kafka.in_flight() == 0 &&
          submitted_.size() == 0;
 }
 
@@ -99,8 +100,9 @@ absl::Duration Sender::WaitForReports(absl::Time now) const {
 }
 
 void Sender::SendAll(absl::Time now) {
-  SendDueRetries(now);
+  TakeDueRetries(now);
   if (!alone_.empty() || alone_out_.has_value()) return SendAlone(now);
+  while (!retries_.empty() && Send(retries_.front(), now)) retries_.pop_front();
   if (!retries_.empty()) return;
   while (!ready_.empty()) {
     const std::vector<uint64_t>& group = ready_.front();
@@ -114,11 +116,10 @@ void Sender::SendAll(absl::Time now) {
   }
 }
 
-void Sender::SendDueRetries(absl::Time now) {
+void Sender::TakeDueRetries(absl::Time now) {
   while (const std::optional<uint64_t> position = lanes_.NextDue(now)) {
     (parts_.slots.at(*position).alone ? alone_ : retries_).push_back(*position);
   }
-  while (!retries_.empty() && Send(retries_.front(), now)) retries_.pop_front();
 }
 
 void Sender::SendAlone(absl::Time now) {
@@ -135,6 +136,7 @@ void Sender::SendAlone(absl::Time now) {
 bool Sender::Send(uint64_t position, absl::Time now) {
   MessageSlot& slot = parts_.slots.at(position);
   if (slot.topic == nullptr) {
+    ++slot.attempts;
     OnFailure(position, kafka::kErrorInvalidTopic, kafka::ErrorClass::kPermanent, now);
     return true;
   }
@@ -148,6 +150,7 @@ bool Sender::Send(uint64_t position, absl::Time now) {
                             .tag = position,
                             .copy_value = false});
   if (result.outcome == kafka::SendResult::Outcome::kQueueFull) return false;
+  ++slot.attempts;
   if (result.outcome == kafka::SendResult::Outcome::kFailed)
     OnFailure(position, result.error, result.error_class, now);
   return true;
@@ -176,13 +179,15 @@ void Sender::OnFailure(uint64_t position, kafka::ErrorCode code, kafka::ErrorCla
   switch (error_class) {
     case kafka::ErrorClass::kNone:
     case kafka::ErrorClass::kFatal:
-      return;  // the next session reads and sends it again
+      // The next session reads and sends it again.
+      broken_ = kafka::ToStatus(code, "deliver to Kafka");
+      return;
     case kafka::ErrorClass::kPermanent:
       return GiveUp(position, code, now);
     case kafka::ErrorClass::kBatchRefused:
       if (was_alone) return GiveUp(position, code, now);
       slot.alone = true;
-      break;
+      return lanes_.Returned(LaneOf(slot), position, now);
     case kafka::ErrorClass::kRetriable:
       break;
   }
@@ -199,12 +204,11 @@ void Sender::OnFailure(uint64_t position, kafka::ErrorCode code, kafka::ErrorCla
 void Sender::GiveUp(uint64_t position, kafka::ErrorCode code, absl::Time now) {
   const MessageSlot& slot = parts_.slots.at(position);
   const OutboxRow& row = *slot.row;
-  const std::string lane = LaneOf(slot);
-  const int attempts = std::max(1, lanes_.attempts(lane, position));
   const absl::Status error = kafka::ToStatus(code, "deliver to Kafka");
-  log::Error(
-      "a message is given up",
-      {{"message_id", slot.id}, {"topic", row.topic}, {"attempts", attempts}, {"error", error}});
+  log::Error("a message is given up", {{"message_id", slot.id},
+                                       {"topic", row.topic},
+                                       {"attempts", slot.attempts},
+                                       {"error", error}});
   parts_.dead_letters.Add({.seq = row.seq,
                            .batch_id = row.batch_id,
                            .ordinal = row.ordinal,
@@ -217,10 +221,10 @@ void Sender::GiveUp(uint64_t position, kafka::ErrorCode code, absl::Time now) {
                                               : std::nullopt,
                            .message_id = slot.id,
                            .created_at = row.created_at,
-                           .attempts = attempts,
+                           .attempts = slot.attempts,
                            .error = std::string(error.message())});
   parts_.metrics.dead.Increment();
-  lanes_.Done(lane, position, now);
+  lanes_.Done(LaneOf(slot), position, now);
   completed_.push_back(position);
 }
 

@@ -63,7 +63,7 @@ class Sender {
  private:
   void TakeSubmitted();
   void SendAll(absl::Time now);
-  void SendDueRetries(absl::Time now);
+  void TakeDueRetries(absl::Time now);
   void SendAlone(absl::Time now);
   // False when Kafka's queue is full: nothing happened.
   bool Send(uint64_t position, absl::Time now);
@@ -92,6 +92,7 @@ class Sender {
   // again.
   absl::flat_hash_map<const kafka::Topic*, absl::Time> missing_topics_;
   std::vector<uint64_t> completed_;
+  absl::Status broken_;  // why the producer must be made anew, where it does not know itself
 
   mutable absl::Mutex mutex_;
   bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
