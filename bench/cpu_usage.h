@@ -1,0 +1,32 @@
+// Where CPU time and memory went, from /proc.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "bench/stack.h"
+
+namespace saldo::bench {
+
+// CPU seconds used so far by "process/thread". Threads and backends that do the same work are one
+// entry. What has ended is missing, so take one before the end.
+using CpuTimes = std::map<std::string, double>;
+
+// Adds the threads of a process under `name`.
+void AddThreads(const std::string& name, pid_t pid, CpuTimes* times);
+// Adds the processes of PostgreSQL, by what they do.
+void AddPostgres(Stack& stack, CpuTimes* times);
+
+// This process, PostgreSQL and Kafka.
+CpuTimes ServerCpu(Stack& stack);
+
+// The largest differences, for a verbose run.
+std::string CpuTable(const CpuTimes& before, const CpuTimes& after, double wall_seconds);
+
+// The most memory that the process has ever held, in MiB.
+absl::StatusOr<double> PeakRssMb(pid_t pid);
+
+}  // namespace saldo::bench

@@ -1,0 +1,17 @@
+// The benchmarks, one a subject. A new one is a file, a line here and a line in main.cc.
+#pragma once
+
+#include "bench/harness.h"
+
+namespace saldo::bench {
+
+// How fast the relay drains a full outbox, against a bare producer.
+Benchmark RelayDrain();
+// From a change's commit to Kafka's acknowledgement, at a steady rate.
+Benchmark RelayLatency();
+// The relay's memory while Kafka is away, and how soon it catches up.
+Benchmark RelayOutage();
+// CreatePackageV1 against its own SQL.
+Benchmark Create();
+
+}  // namespace saldo::bench
