@@ -79,6 +79,9 @@ absl::Status RunInterruptibly(const std::vector<Benchmark>& benchmarks, const cl
   signals.Wait();
   interrupt.Stop();
   worker.Join();
+  // The worker's request may still be pending when the user's signal came first.
+  while (signals.WaitFor(absl::ZeroDuration()).has_value()) {
+  }
   return result;
 }
 
