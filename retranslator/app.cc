@@ -4,7 +4,6 @@
 
 #include "common/base/call_context.h"
 #include "common/observability/log.h"
-#include "common/schema/await.h"
 
 namespace saldo::retranslator {
 namespace {
@@ -16,12 +15,11 @@ constexpr absl::Duration kPingTimeout = absl::Seconds(1);
 
 App::App(RetranslatorConfig config, program::Environment environment)
     : config_(std::move(config)),
-      environment_(std::move(environment)),
-      tracing_(environment_.tracing, registry_),
+      tracing_(environment.tracing, registry_),
       metrics_server_(config_.metrics, registry_),
-      status_server_(config_.status, environment_.build),
+      status_server_(config_.status, std::move(environment.build)),
       pool_(config_.postgres, registry_),
-      database_(*this),
+      database_(pool_, config_.database_start_timeout, std::move(environment.pause)),
       relay_metrics_(registry_),
       pipeline_(config_.relay, config_.kafka, pool_, tracing_.tracer(), relay_metrics_),
       parts_("saldo-retranslator") {
@@ -37,14 +35,6 @@ App::App(RetranslatorConfig config, program::Environment environment)
   parts_.Add(pipeline_);
 }
 
-absl::Status App::Database::Start() {
-  const auto pause = [this](absl::Duration time) {
-    return app_.environment_.pause != nullptr ? app_.environment_.pause(time)
-                                              : app_.stop_.WaitFor(time);
-  };
-  return schema::AwaitCurrent(app_.pool_, app_.config_.database_start_timeout, pause);
-}
-
 absl::Status App::Start() {
   const absl::Status status = parts_.Start();
   if (status.ok()) {
@@ -55,7 +45,7 @@ absl::Status App::Start() {
 }
 
 void App::Stop() {
-  stop_.Stop();
+  database_.Interrupt();
   parts_.Stop();
 }
 

@@ -10,7 +10,7 @@
 #include "common/program/program.h"
 #include "common/runtime/service.h"
 #include "common/runtime/service_group.h"
-#include "common/runtime/stop_signal.h"
+#include "common/schema/database.h"
 #include "retranslator/config.h"
 #include "retranslator/pipeline.h"
 #include "retranslator/relay_metrics.h"
@@ -19,7 +19,7 @@ namespace saldo::retranslator {
 
 class App final : public runtime::Service {
  public:
-  App(RetranslatorConfig config, program::Environment environment);
+  explicit App(RetranslatorConfig config, program::Environment environment = {});
   ~App() override { Stop(); }
 
   std::string_view name() const override { return "saldo-retranslator"; }
@@ -36,30 +36,16 @@ class App final : public runtime::Service {
   const metrics::Registry& registry() const { return registry_; }
 
  private:
-  // The pool, once its database is there and fits.
-  class Database final : public runtime::Service {
-   public:
-    explicit Database(App& app) : app_(app) {}
-    std::string_view name() const override { return "database"; }
-    absl::Status Start() override;
-    void Stop() override { app_.pool_.Close(); }
-
-   private:
-    App& app_;
-  };
-
   const RetranslatorConfig config_;
-  const program::Environment environment_;
   metrics::Registry registry_;
   trace::Tracing tracing_;
   http::MetricsServer metrics_server_;
   http::StatusServer status_server_;
   postgres::Pool pool_;
-  Database database_;
+  schema::Database database_;
   RelayMetrics relay_metrics_;
   Pipeline pipeline_;
 
-  runtime::StopSignal stop_;
   runtime::ServiceGroup parts_;  // last: stops before what it holds goes
 };
 

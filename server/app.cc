@@ -4,7 +4,6 @@
 
 #include "common/base/call_context.h"
 #include "common/observability/log.h"
-#include "common/schema/await.h"
 
 namespace saldo::server {
 namespace {
@@ -14,14 +13,13 @@ constexpr absl::Duration kPingTimeout = absl::Seconds(1);
 
 }  // namespace
 
-App::App(AppOptions options)
-    : options_(std::move(options)),
-      config_(options_.config),
-      tracing_(options_.tracing, registry_),
+App::App(ServerConfig config, program::Environment environment)
+    : config_(std::move(config)),
+      tracing_(environment.tracing, registry_),
       metrics_server_(config_.metrics, registry_),
-      status_server_(config_.status, options_.build),
+      status_server_(config_.status, std::move(environment.build)),
       pool_(config_.postgres, registry_),
-      database_(*this),
+      database_(pool_, config_.database_start_timeout, std::move(environment.pause)),
       outbox_([this] {
         if (sequencer_.has_value()) sequencer_->Wake();
       }),
@@ -56,21 +54,19 @@ void App::AddReadinessChecks() {
       "database", [this] { return pool_.Ping(CallContext::WithTimeout(kPingTimeout)); });
 }
 
-absl::Status App::Database::Start() {
-  const auto pause = [this](absl::Duration time) {
-    return app_.options_.pause != nullptr ? app_.options_.pause(time) : app_.stop_.WaitFor(time);
-  };
-  return schema::AwaitCurrent(app_.pool_, app_.config_.database_start_timeout, pause);
-}
-
 absl::Status App::Start() {
   const absl::Status status = parts_.Start();
   serving_ = status.ok();
+  if (status.ok()) {
+    log::Info("saldo-server serves", {{"grpc_port", grpc_port()},
+                                      {"metrics_port", metrics_port()},
+                                      {"status_port", status_port()}});
+  }
   return status;
 }
 
 void App::Stop() {
-  stop_.Stop();
+  database_.Interrupt();
   serving_ = false;
   parts_.Stop();
 }

@@ -2,22 +2,21 @@
 #pragma once
 
 #include <atomic>
-#include <functional>
 #include <optional>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "common/observability/build_info.h"
 #include "common/observability/http_endpoint.h"
 #include "common/observability/metrics.h"
 #include "common/observability/tracing.h"
 #include "common/postgres/pool.h"
+#include "common/program/program.h"
 #include "common/rpc/dispatcher.h"
 #include "common/rpc/server.h"
 #include "common/runtime/service.h"
 #include "common/runtime/service_group.h"
-#include "common/runtime/stop_signal.h"
+#include "common/schema/database.h"
 #include "server/config.h"
 #include "server/jobs/partition_keeper.h"
 #include "server/jobs/sequencer.h"
@@ -27,17 +26,9 @@
 
 namespace saldo::server {
 
-struct AppOptions {
-  ServerConfig config;
-  trace::TracingOptions tracing = {};
-  BuildInfo build = {};
-  // How Start waits while the database is away; false ends the start. Default: until Stop.
-  std::function<bool(absl::Duration)> pause = nullptr;
-};
-
 class App final : public runtime::Service {
  public:
-  explicit App(AppOptions options);
+  explicit App(ServerConfig config, program::Environment environment = {});
   ~App() override { Stop(); }
 
   std::string_view name() const override { return "saldo-server"; }
@@ -54,28 +45,15 @@ class App final : public runtime::Service {
   const metrics::Registry& registry() const { return registry_; }
 
  private:
-  // The pool, once its database is there and fits.
-  class Database final : public runtime::Service {
-   public:
-    explicit Database(App& app) : app_(app) {}
-    std::string_view name() const override { return "database"; }
-    absl::Status Start() override;
-    void Stop() override { app_.pool_.Close(); }
-
-   private:
-    App& app_;
-  };
-
   void AddReadinessChecks();
 
-  const AppOptions options_;
-  const ServerConfig& config_;
+  const ServerConfig config_;
   metrics::Registry registry_;
   trace::Tracing tracing_;
   http::MetricsServer metrics_server_;
   http::StatusServer status_server_;
   postgres::Pool pool_;
-  Database database_;
+  schema::Database database_;
   std::optional<jobs::Sequencer> sequencer_;
   std::optional<jobs::PartitionKeeper> partition_keeper_;
   outbox::Outbox outbox_;
@@ -84,7 +62,6 @@ class App final : public runtime::Service {
   packages::PackageService package_service_;
   rpc::Server grpc_;
 
-  runtime::StopSignal stop_;
   std::atomic<bool> serving_{false};
   runtime::ServiceGroup parts_;  // last: stops before what it holds goes
 };

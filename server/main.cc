@@ -9,19 +9,15 @@
 
 int main(int argc, char** argv) {
   saldo::server::ServerConfig config;
-  return saldo::program::Run(
-      {.name = "saldo-server",
-       .summary = "Serves Saldo's gRPC API and runs its background jobs.",
-       .bind = [&](saldo::config::Binder& binder) { Bind(binder, config); },
-       .log = config.log,
-       .make_app =
-           [&](saldo::program::Environment environment) {
-             saldo::rpc::RouteGrpcLog();
-             return std::make_unique<saldo::server::App>(
-                 saldo::server::AppOptions{.config = config,
-                                           .tracing = std::move(environment.tracing),
-                                           .build = std::move(environment.build),
-                                           .pause = std::move(environment.pause)});
-           }},
-      argc, argv);
+  return saldo::program::Run({.name = "saldo-server",
+                              .summary = "Serves Saldo's gRPC API and runs its background jobs.",
+                              .bind = [&](saldo::config::Binder& binder) { Bind(binder, config); },
+                              .log = config.log,
+                              .make_app =
+                                  [&](saldo::program::Environment environment) {
+                                    saldo::rpc::RouteGrpcLog();
+                                    return std::make_unique<saldo::server::App>(
+                                        config, std::move(environment));
+                                  }},
+                             argc, argv);
 }

@@ -64,14 +64,14 @@ TEST_CASE("operators see that it is ready, its version and its metrics") {
 
 TEST_CASE("it refuses a schema that does not fit, and says what to run") {
   const testing::TestDatabase empty;
-  App app({.config = LoopbackConfig(empty.dsn())});
+  App app(LoopbackConfig(empty.dsn()));
   const absl::Status status = app.Start();
   CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
   CHECK(Has(std::string(status.message()), "run: saldo migrate up"));
 
   const testing::MigratedDatabase altered;
   altered.Query("UPDATE schema_migrations SET checksum = 'x' WHERE version = 2");
-  App other({.config = LoopbackConfig(altered.dsn())});
+  App other(LoopbackConfig(altered.dsn()));
   const absl::Status refused = other.Start();
   CHECK(refused.code() == absl::StatusCode::kFailedPrecondition);
   CHECK(Has(std::string(refused.message()), "another text of 0002_packages"));
@@ -81,7 +81,7 @@ TEST_CASE("a port that is taken is an error with the reason") {
   TestApp first;
   ServerConfig config = LoopbackConfig(first.database.dsn());
   config.grpc.port = first.app.grpc_port();
-  App second({.config = config});
+  App second(config);
   const absl::Status status = second.Start();
   CHECK(absl::IsUnavailable(status));
   CHECK(Has(std::string(status.message()), "Address already in use"));
@@ -92,11 +92,11 @@ TEST_CASE("while it waits for its database it lives and is not ready, and then g
   config.database_start_timeout = absl::Milliseconds(500);
   App* waiting = nullptr;
   std::atomic<int> live{0}, ready{0};
-  App app({.config = config, .pause = [&](absl::Duration time) {
-             live = HttpCode(waiting->status_port(), "/live");
-             ready = HttpCode(waiting->status_port(), "/ready");
-             return runtime::StopSignal().WaitFor(time);
-           }});
+  App app(config, {.pause = [&](absl::Duration time) {
+            live = HttpCode(waiting->status_port(), "/live");
+            ready = HttpCode(waiting->status_port(), "/ready");
+            return runtime::StopSignal().WaitFor(time);
+          }});
   waiting = &app;
   const absl::Status status = app.Start();
   CHECK(absl::IsUnavailable(status));
@@ -108,7 +108,7 @@ TEST_CASE("while it waits for its database it lives and is not ready, and then g
 TEST_CASE("the wait for the database ends when the process is told to stop") {
   ServerConfig config = LoopbackConfig(kNobody);
   config.database_start_timeout = absl::Hours(1);
-  App app({.config = config, .pause = [](absl::Duration) { return false; }});
+  App app(config, {.pause = [](absl::Duration) { return false; }});
   CHECK(absl::IsCancelled(app.Start()));
 }
 
@@ -123,7 +123,7 @@ TEST_CASE("a database that goes away costs readiness until it is back") {
     REQUIRE(connection.ok());
     REQUIRE(schema::Up(**connection, context, schema::AllMigrations(), [](const auto&) {}).ok());
   }
-  App app({.config = LoopbackConfig(dsn)});
+  App app(LoopbackConfig(dsn));
   REQUIRE(app.Start().ok());
   CHECK(HttpCode(app.status_port(), "/ready") == 200);
   (*cluster)->Stop();

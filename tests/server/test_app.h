@@ -61,7 +61,7 @@ struct TestApp {
 
   TestApp() : TestApp([](ServerConfig&) {}) {}
   template <typename Change>
-  explicit TestApp(Change change) : app({.config = Config(change)}) {
+  explicit TestApp(Change change) : app(Config(change)) {
     const absl::Status status = app.Start();
     if (!status.ok()) throw std::runtime_error(status.ToString());
     channel = ChannelTo(app.grpc_port());

@@ -6,7 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/devstack/postgres_cluster.h"
 #include "common/runtime/thread.h"
+#include "common/schema/migrator.h"
 #include "tests/server/jobs/jobs_test_util.h"
 #include "tests/support/test_env.h"
 
@@ -18,6 +20,7 @@ using testing::Eventually;
 
 constexpr absl::Duration kLong = absl::Seconds(30);
 
+template <typename Database>
 std::unique_ptr<Sequencer> StartSequencer(Database& database, int batch_limit = 10'000) {
   SequencerOptions options;
   options.poll_interval = absl::Milliseconds(2);
@@ -29,6 +32,7 @@ std::unique_ptr<Sequencer> StartSequencer(Database& database, int batch_limit = 
   return sequencer;
 }
 
+template <typename Database>
 bool AwaitSequenced(const Database& database, int64_t count) {
   return Eventually(
       kLong, [&] { return database.Number("SELECT count(*) FROM sequenced_batches") == count; });
@@ -49,6 +53,7 @@ class Hand {
 };
 
 // What must hold once everything that was committed is sequenced.
+template <typename Database>
 void CheckTable(const Database& database) {
   CHECK(database.Query("SELECT count(*) FROM batches LEFT JOIN sequenced_batches AS s USING "
                        "(batch_id) WHERE s.seq IS NULL") == "0");
@@ -88,11 +93,12 @@ TEST_CASE("a batch waits for one of a lower id, and is passed when that one roll
 // The snapshot that shows batch 2 ends at the other transaction's xid, for no higher one has ended.
 TEST_CASE("a transaction with a higher xid and a lower batch id is waited for") {
   Database database;
+  auto sequencer = StartSequencer(database);
+  REQUIRE(Eventually(kLong, [&] { return sequencer->active(); }));
   Hand first(database), second(database);
   second.TakeBatch();
   first.TakeBatch();
   first.Run("COMMIT");
-  auto sequencer = StartSequencer(database);
   for (int i = 1; i <= 5; ++i) {
     REQUIRE(AwaitSequenced(database, i));
     REQUIRE(database.Query("SELECT gaps FROM sequencer") == "{1}");
@@ -137,6 +143,54 @@ TEST_CASE("one sequencer works, another takes over when it stops") {
   second->Stop();
   second->Stop();
   CheckTable(database);
+}
+
+namespace {
+
+// A server of its own, to be killed. What it had not handed to the kernel is lost, as are seqs of
+// the last moment.
+struct OwnServer {
+  testing::TempDir folder;
+  std::unique_ptr<devstack::PostgresCluster> cluster =
+      *devstack::PostgresCluster::Start({.dir = folder.path(), .durable = false});
+  metrics::Registry own_registry;
+
+  OwnServer() {
+    const auto connection = Connect();
+    MustBeOk(schema::Up(*connection, Soon(), schema::AllMigrations(), [](const auto&) {}));
+  }
+  std::unique_ptr<postgres::Connection> Connect() const {
+    return *postgres::Connection::Open({.dsn = dsn()}, Soon());
+  }
+  std::string dsn() const { return cluster->dsn("postgres"); }
+  std::string Query(const std::string& sql) const { return *cluster->Query("postgres", sql); }
+  int64_t Number(const std::string& sql) const { return std::stoll(Query(sql)); }
+  metrics::Registry& registry() { return own_registry; }
+};
+
+}  // namespace
+
+TEST_CASE("the order survives a crash of the server, which takes the last seqs with it") {
+  OwnServer server;
+  const auto sequencer = StartSequencer(server);
+  int64_t committed = 0;
+  for (int crash = 0; crash < 2; ++crash) {
+    const auto connection = server.Connect();
+    for (int i = 0; i < 50; ++i, ++committed) {
+      REQUIRE(postgres::RunTransaction(
+                  *connection, Soon(), {.name = "test.append"},
+                  [](postgres::Transaction& tx) {
+                    return outbox::Outbox().Append(tx, {{{"topic", "k", "p", "type"}}});
+                  })
+                  .ok());
+    }
+    server.cluster->Kill();
+    REQUIRE(server.cluster->Restart().ok());
+  }
+  REQUIRE(AwaitSequenced(server, committed));
+  CheckTable(server);
+  CHECK(server.Query("SELECT count(*) FROM (SELECT batch_id < lag(batch_id) OVER (ORDER BY seq) AS "
+                     "late FROM sequenced_batches) AS s WHERE late") == "0");
 }
 
 namespace {
