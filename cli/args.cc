@@ -84,9 +84,9 @@ absl::Status Args::TakeOption(const CommandSpec& spec, const std::vector<std::st
 
 bool Args::Has(std::string_view name) const { return values_.find(name) != values_.end(); }
 
-std::string Args::Get(std::string_view name, std::string fallback) const {
+std::string Args::Get(std::string_view name, const std::string& fallback) const {
   const auto found = values_.find(name);
-  return found == values_.end() ? std::move(fallback) : found->second;
+  return found == values_.end() ? fallback : found->second;
 }
 
 absl::StatusOr<int64_t> Args::GetInt(std::string_view name, int64_t fallback, int64_t min,

@@ -38,7 +38,7 @@ class Args {
   bool help() const { return Has("help"); }
   bool Has(std::string_view name) const;
   // The option's value, or `fallback` when it was not given.
-  std::string Get(std::string_view name, std::string fallback = "") const;
+  std::string Get(std::string_view name, const std::string& fallback = "") const;
   absl::StatusOr<int64_t> GetInt(std::string_view name, int64_t fallback, int64_t min,
                                  int64_t max) const;
   // "500ms", "10s"; positive and at most `max`.

@@ -9,6 +9,7 @@
 #include "cli/args.h"
 #include "cli/call/call.h"
 #include "cli/migrate/migrate.h"
+#include "cli/outbox/outbox.h"
 #include "cli/stack/stack.h"
 #include "cli/tail/tail.h"
 
@@ -25,6 +26,7 @@ struct Command {
 constexpr Command kCommands[] = {
     {"call", "call an RPC of a running saldo-server with JSON", &RunCall},
     {"migrate", "bring the database's schema forward, or show its state", &RunMigrate},
+    {"outbox", "show what waits to be sent or could not be, and send it anew", &RunOutbox},
     {"stack", "start PostgreSQL, Kafka and Saldo for a first try", &RunStack},
     {"tail", "show the messages of a Kafka topic", &RunTail},
 };

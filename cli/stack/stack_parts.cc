@@ -30,6 +30,7 @@ constexpr absl::Duration kProbeTimeout = absl::Seconds(2);
 constexpr absl::Duration kStartTimeout = absl::Seconds(60);
 constexpr absl::Duration kReminderInterval = absl::Seconds(5);
 constexpr absl::Duration kKafkaTimeout = absl::Seconds(10);
+constexpr absl::Duration kPingTimeout = absl::Seconds(1);
 constexpr absl::Duration kMigrateTimeout = absl::Minutes(5);
 constexpr absl::Duration kStopGrace = absl::Seconds(20);
 
@@ -208,17 +209,22 @@ absl::Status Stack::CreateTopic() const {
   connection.brokers = brokers_;
   SALDO_ASSIGN_OR_RETURN(const std::unique_ptr<kafka::Admin> admin,
                          kafka::Admin::Create(connection));
-  const CallContext context = CallContext::WithTimeout(kKafkaTimeout);
-  if (const absl::Status answer = admin->Ping(context); !answer.ok()) {
+  const absl::Time deadline = absl::Now() + kKafkaTimeout;
+  absl::Status answer;
+  do {
+    if (interrupt_->stopped()) return absl::CancelledError("interrupted");
+    answer = admin->Ping(CallContext::WithTimeout(kPingTimeout));
+  } while (!answer.ok() && absl::Now() < deadline);
+  if (!answer.ok()) {
     return absl::UnavailableError(
-        absl::StrCat("no Kafka answers on ", brokers_, ": ", answer.message()));
+        absl::StrCat("no Kafka answers on ", brokers_, ": ", std::string(answer.message())));
   }
   // The mock cluster makes topics by itself, and knows no such request.
   if (mock_broker_ != nullptr) return absl::OkStatus();
   kafka::NewTopic topic;
   topic.name = kPackageTopic;
   topic.partitions = 3;
-  const absl::Status created = admin->CreateTopic(topic, context);
+  const absl::Status created = admin->CreateTopic(topic, CallContext::WithTimeout(kKafkaTimeout));
   return absl::IsAlreadyExists(created) ? absl::OkStatus() : created;
 }
 

@@ -19,7 +19,7 @@ namespace pb = google::protobuf;
 // Any bytes may parse as a message, so it must also know all its fields and carry ids.
 bool ParseEvent(const std::string& value, hablof::proto::v1::PackageEvent& event) {
   return event.ParseFromString(value) && event.id() != 0 && event.package_id() != 0 &&
-         event.GetReflection()->GetUnknownFields(event).empty();
+         hablof::proto::v1::PackageEvent::GetReflection()->GetUnknownFields(event).empty();
 }
 
 std::string EventToJson(hablof::proto::v1::PackageEvent event) {

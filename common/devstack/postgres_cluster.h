@@ -70,7 +70,8 @@ class PostgresCluster {
   absl::Status CreateDatabase(const std::string& name, const std::string& from = "template1");
   // Ends the connections of others to it. No error when it does not exist.
   absl::Status DropDatabase(const std::string& name);
-  // Runs one SQL command through psql and returns its rows, one a line, columns parted by '|'.
+  // Runs one SQL command through psql and returns its rows, one a line without the
+  // last one's end, columns parted by '|'.
   absl::StatusOr<std::string> Query(const std::string& database, const std::string& sql) const;
 
  private:

@@ -53,12 +53,12 @@ TEST_CASE("data outlive a stop, a restart, a kill and a new cluster object") {
   auto cluster = PostgresCluster::Start(In(dir));
   REQUIRE(cluster.ok());
   const int port = (*cluster)->port();
-  CHECK(*(*cluster)->Query("postgres", "SHOW server_encoding") == "UTF8\n");
+  CHECK(*(*cluster)->Query("postgres", "SHOW server_encoding") == "UTF8");
   REQUIRE((*cluster)->CreateDatabase("keep").ok());
   REQUIRE((*cluster)->Query("keep", "CREATE TABLE t AS SELECT 1 AS a").ok());
 
   REQUIRE((*cluster)->Restart().ok());
-  CHECK(*(*cluster)->Query("keep", "SELECT a FROM t") == "1\n");
+  CHECK(*(*cluster)->Query("keep", "SELECT a FROM t") == "1");
 
   REQUIRE((*cluster)->Query("keep", "UPDATE t SET a = 2").ok());
   const auto session = OpenSession(**cluster);
@@ -72,7 +72,7 @@ TEST_CASE("data outlive a stop, a restart, a kill and a new cluster object") {
   CHECK_FALSE((*cluster)->Query("keep", "SELECT 1").ok());
   REQUIRE((*cluster)->Restart().ok());
   CHECK((*cluster)->port() == port);
-  CHECK(*(*cluster)->Query("keep", "SELECT a FROM t") == "2\n");
+  CHECK(*(*cluster)->Query("keep", "SELECT a FROM t") == "2");
 
   (*cluster)->Stop();
   (*cluster)->Stop();
@@ -80,7 +80,7 @@ TEST_CASE("data outlive a stop, a restart, a kill and a new cluster object") {
   cluster->reset();
   cluster = PostgresCluster::Start(In(dir));
   REQUIRE(cluster.ok());
-  CHECK(*(*cluster)->Query("keep", "SELECT a FROM t") == "2\n");
+  CHECK(*(*cluster)->Query("keep", "SELECT a FROM t") == "2");
 }
 
 TEST_CASE("durability and settings are as asked") {
@@ -90,11 +90,11 @@ TEST_CASE("durability and settings are as asked") {
   options.settings = {{"work_mem", "7MB"}, {"max_connections", "20"}};
   auto cluster = PostgresCluster::Start(options);
   REQUIRE(cluster.ok());
-  CHECK(*(*cluster)->Query("postgres", "SHOW fsync") == "on\n");
-  CHECK(*(*cluster)->Query("postgres", "SHOW work_mem") == "7MB\n");
-  CHECK(*(*cluster)->Query("postgres", "SHOW max_connections") == "20\n");
-  CHECK(*TestPostgres().Query("postgres", "SHOW fsync") == "off\n");
-  CHECK(*TestPostgres().Query("postgres", "SHOW max_connections") == "200\n");
+  CHECK(*(*cluster)->Query("postgres", "SHOW fsync") == "on");
+  CHECK(*(*cluster)->Query("postgres", "SHOW work_mem") == "7MB");
+  CHECK(*(*cluster)->Query("postgres", "SHOW max_connections") == "20");
+  CHECK(*TestPostgres().Query("postgres", "SHOW fsync") == "off");
+  CHECK(*TestPostgres().Query("postgres", "SHOW max_connections") == "200");
 }
 
 TEST_CASE("a long folder name, or a private one, works over another socket folder") {
@@ -108,7 +108,7 @@ TEST_CASE("a long folder name, or a private one, works over another socket folde
   INFO(cluster.status());
   REQUIRE(cluster.ok());
   CHECK(absl::StartsWith((*cluster)->socket_dir(), "/tmp/saldo-pg-"));
-  CHECK(*(*cluster)->Query("postgres", "SELECT 1") == "1\n");
+  CHECK(*(*cluster)->Query("postgres", "SELECT 1") == "1");
 }
 
 TEST_CASE("what hinders the start is said with the log") {
@@ -156,11 +156,11 @@ TEST_CASE("a test database is its own and is dropped at the end") {
     TestDatabase other;
     name = database.name();
     database.Query("CREATE TABLE t(a int)");
-    CHECK(other.Query("SELECT to_regclass('t') IS NULL") == "t\n");
+    CHECK(other.Query("SELECT to_regclass('t') IS NULL") == "t");
   }
   CHECK(*TestPostgres().Query("postgres", absl::StrCat("SELECT count(*) FROM pg_database "
                                                        "WHERE datname = '",
-                                                       name, "'")) == "0\n");
+                                                       name, "'")) == "0");
 }
 
 TEST_CASE("Eventually asks until the deadline") {
