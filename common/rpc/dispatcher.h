@@ -66,6 +66,8 @@ class Dispatcher {
 
   // Calls that arrived and are not answered yet.
   int in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+  // Calls that wait for a worker.
+  size_t waiting() const { return pool_.waiting(); }
   // The full names of the services whose methods are made on this dispatcher.
   const std::set<std::string>& services() const { return services_; }
 

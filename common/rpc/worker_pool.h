@@ -31,6 +31,8 @@ class WorkerPool {
 
   // Never blocks. False when the queue is full or the pool stopped; the task is then not run.
   bool TryPost(Task* task) { return queue_.TryPush(std::move(task)); }
+  // Tasks in the queue.
+  size_t waiting() const { return queue_.size(); }
 
  private:
   void Work();

@@ -38,10 +38,14 @@ class EchoService final : public Echo::CallbackService {
     return absl::OkStatus();
   };
   LaterHandler on_later;
+  // Sees each call of Say after it was queued or refused; the call lives until it is answered.
+  std::function<void(const Call&)> on_accepted;
 
   grpc::ServerUnaryReactor* Say(grpc::CallbackServerContext* c, const EchoRequest* q,
                                 EchoResponse* p) override {
-    return say_.Unary(c, q, p, &EchoService::HandleSay, this);
+    grpc::ServerUnaryReactor* call = say_.Unary(c, q, p, &EchoService::HandleSay, this);
+    if (on_accepted) on_accepted(dynamic_cast<const Call&>(*call));
+    return call;
   }
   grpc::ServerUnaryReactor* Later(grpc::CallbackServerContext* c, const EchoRequest* q,
                                   EchoResponse* p) override {
