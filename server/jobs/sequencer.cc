@@ -88,7 +88,8 @@ void Sequencer::Run() {
     if (stop_.stopped()) return;
     if (!status.ok()) {
       failures_total_.Increment();
-      log::Warning("the sequencer starts over", {{"reason", status}});
+      const auto level = ++failures_ == 1 ? log::Level::kWarning : log::Level::kDebug;
+      log::Write(level, "the sequencer starts over", {{"reason", status}});
     }
     stop_.WaitFor(status.ok() ? options_.takeover_interval : kRetryWait);
   }
@@ -99,6 +100,7 @@ absl::Status Sequencer::Work() {
       const std::unique_ptr<Connection> connection,
       Connection::Open(connection_options_, CallContext::WithTimeout(kCallTimeout)));
   SALDO_ASSIGN_OR_RETURN(bool locked, TryLock(*connection));
+  failures_ = 0;
   while (!locked) {
     if (!stop_.WaitFor(options_.takeover_interval)) return absl::OkStatus();
     SALDO_ASSIGN_OR_RETURN(locked, TryLock(*connection));

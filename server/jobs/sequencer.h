@@ -75,6 +75,7 @@ class Sequencer : public runtime::Service {
   metrics::Histogram& delay_seconds_;
 
   std::atomic<bool> active_{false};
+  int failures_ = 0;  // to reach the database, in a row; of the thread alone
   runtime::StopSignal stop_;
   runtime::StopSignal pause_;
   runtime::Thread thread_;
