@@ -1,4 +1,5 @@
-// Our interfaces speak std::string_view. Debian builds Abseil for C++14, where absl::string_view is a type of its own.
+// Our interfaces speak std::string_view. Debian builds Abseil for C++14, where absl::string_view is
+// a type of its own.
 #pragma once
 
 #include <string_view>
