@@ -86,9 +86,13 @@ void CallCore::Enqueue() {
 
 void CallCore::Run() {
   dispatcher_.metrics_.queue_depth->Decrement();
-  waited_ = absl::Now() - arrived_;
+  const absl::Time now = absl::Now();
+  waited_ = now - arrived_;
   dispatcher_.metrics_.queue_wait_seconds->Observe(absl::ToDoubleSeconds(waited_));
   absl::Status status = context().Check();
+  if (absl::ToUnixNanos(now) >= dispatcher_.run_until_ns_) {
+    status = absl::UnavailableError("the server stops");
+  }
   {
     trace::Span span(dispatcher_.tracer_, method(), trace::Kind::kServer, ParentContext());
     trace_context_ = span.context();

@@ -19,7 +19,9 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <set>
 #include <string>
@@ -63,6 +65,8 @@ class Dispatcher {
   // The server starts and stops the workers.
   void Start() { pool_.Start(options_.worker_threads, "rpc"); }
   void Stop() { pool_.Stop(); }
+  // From `when` on, calls that still wait for a worker are answered with UNAVAILABLE, not run.
+  void RunNoneAfter(absl::Time when) { run_until_ns_ = absl::ToUnixNanos(when); }
 
   // Calls that arrived and are not answered yet.
   int in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
@@ -82,6 +86,7 @@ class Dispatcher {
   const absl::Status full_;
   const grpc::Status full_wire_;
   std::set<std::string> services_;
+  std::atomic<int64_t> run_until_ns_{std::numeric_limits<int64_t>::max()};
   std::atomic<int> in_flight_{0};
   std::atomic<int> async_in_flight_{0};
   WorkerPool pool_;

@@ -140,7 +140,10 @@ void Server::Stop() {
         wait = kStuckLogInterval;
       }
     });
-    server_->Shutdown(absl::ToChronoTime(absl::Now() + options_.drain_timeout));
+    const absl::Time deadline = absl::Now() + options_.drain_timeout;
+    // gRPC cancels one call after the other, and a worker freed by the first would begin another.
+    dispatcher_.RunNoneAfter(deadline);
+    server_->Shutdown(absl::ToChronoTime(deadline));
     done.Stop();
   }
   dispatcher_.Stop();
