@@ -11,11 +11,13 @@ namespace {
 constexpr absl::Duration kTimeout = absl::Minutes(2);
 
 // $0 topic, $1 count, $2 keys, $3 bytes of a payload. The traceparent is what an untraced call
-// leaves: valid, and not sampled. 7919 is prime to any number of keys, so keys come evenly spread.
+// leaves: valid, and not sampled. 7919 and the number of keys have no
+// common divisor, so every key comes equally often.
 constexpr const char* kMessages =
+    "SET LOCAL statement_timeout = '2min';"
     "SELECT pg_current_xact_id();"  // before any batch id, as the sequencer wants it
     "CREATE TEMP TABLE filled ON COMMIT DROP AS SELECT nextval('batch_id_seq') AS id, i, "
-    "convert_to((i * 7919 % $2 + 1)::text, 'UTF8') AS key FROM generate_series(1, $1) AS i;"
+    "convert_to((i::bigint * 7919 % $2 + 1)::text, 'UTF8') AS key FROM generate_series(1, $1) AS i;"
     "SELECT extend_partitions(parent, (SELECT max(id) FROM filled), 1) FROM partitioned_tables;"
     "INSERT INTO batches (batch_id, messages, message_bytes) "
     "  SELECT id, 1, length(key) + $3 FROM filled ORDER BY id;"

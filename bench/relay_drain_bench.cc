@@ -177,16 +177,14 @@ class Drain {
       ++acknowledged;
       if (!report.ok()) failure = report.status();
     };
-    {
-      SALDO_ASSIGN_OR_RETURN(const auto producer, kafka::Producer::Create(options));
-      SALDO_ASSIGN_OR_RETURN(kafka::Topic* const topic, producer->TopicFor(kTopic));
-      int64_t sent = 0;
-      for (const Prepared& message : prepared_.messages()) {
-        if (++sent % kSendsPerPoll == 0) producer->PollReports(absl::ZeroDuration(), on_report);
-        SALDO_RETURN_IF_ERROR(Send(*producer, topic, message, on_report));
-      }
-      SALDO_RETURN_IF_ERROR(producer->Flush(absl::Now() + kTimeout, on_report));
+    SALDO_ASSIGN_OR_RETURN(const auto producer, kafka::Producer::Create(options));
+    SALDO_ASSIGN_OR_RETURN(kafka::Topic* const topic, producer->TopicFor(kTopic));
+    int64_t sent = 0;
+    for (const Prepared& message : prepared_.messages()) {
+      if (++sent % kSendsPerPoll == 0) producer->PollReports(absl::ZeroDuration(), on_report);
+      SALDO_RETURN_IF_ERROR(Send(*producer, topic, message, on_report));
     }
+    SALDO_RETURN_IF_ERROR(producer->Flush(absl::Now() + kTimeout, on_report));
     const double seconds = absl::ToDoubleSeconds(absl::Now() - begin);
     SALDO_RETURN_IF_ERROR(failure);
     if (acknowledged != count_) return absl::InternalError("messages without a report");
