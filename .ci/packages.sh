@@ -7,7 +7,7 @@ packages_build=(
   prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
 )
 packages_servers=(maven openjdk-17-jre-headless postgresql-15)
-packages_check=(clang-format-14 clang-tidy-14 git shellcheck)
+packages_check=(clang-format-14 clang-tidy-14 git jq shellcheck)
 
 # Prints those of the given packages that are not installed.
 missing_packages() {
