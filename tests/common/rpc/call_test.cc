@@ -1,6 +1,5 @@
 #include <atomic>
 #include <catch2/catch.hpp>
-#include <future>
 #include <stdexcept>
 #include <thread>
 
@@ -18,9 +17,21 @@ bool Has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-std::future<grpc::Status> SayInBackground(EchoServer& server, ClientCall& call) {
-  return std::async(std::launch::async, [&server, &call] { return call.Say(server); });
-}
+// A call made by a thread of its own.
+class BackgroundSay {
+ public:
+  BackgroundSay(EchoServer& server, ClientCall& call)
+      : thread_("client", [this, &server, &call] { status_ = call.Say(server); }) {}
+
+  grpc::Status get() {
+    thread_.Join();
+    return status_;
+  }
+
+ private:
+  grpc::Status status_;
+  runtime::Thread thread_;
+};
 
 TEST_CASE("echo") {
   EchoServer server;
@@ -115,9 +126,9 @@ TEST_CASE("a full queue refuses at once with RetryInfo while other calls complet
   };
   REQUIRE(server.Start().ok());
   ClientCall first, second, third;
-  auto first_done = SayInBackground(server, first);
+  BackgroundSay first_done(server, first);
   REQUIRE(Eventually([&] { return running == 1; }));
-  auto second_done = SayInBackground(server, second);
+  BackgroundSay second_done(server, second);
   REQUIRE(Eventually([&] { return server.dispatcher.waiting() == 1; }));
 
   const grpc::Status status = third.Say(server);  // returns while the others are stuck
@@ -180,7 +191,7 @@ TEST_CASE("a client that cancels or runs out of time sets the flag") {
   // On a busy machine a call may run out of time before it is begun.
   for (; started == 0 && timeout <= kPatience; timeout *= 2) {
     ClientCall call("", timeout);
-    auto done = SayInBackground(server, call);
+    BackgroundSay done(server, call);
     if (!by_deadline) {
       REQUIRE(Eventually([&] { return started == 1; }));
       call.context.TryCancel();
@@ -209,14 +220,14 @@ TEST_CASE("a call that was cancelled or expired while it waited never runs") {
   server.service.on_accepted = [&](const Call& call) { accepted = &call; };
   REQUIRE(server.Start().ok());
   ClientCall first;
-  auto first_done = SayInBackground(server, first);
+  BackgroundSay first_done(server, first);
   REQUIRE(Eventually([&] { return runs == 1 && accepted != nullptr; }));
   accepted = nullptr;
   absl::Duration timeout = by_deadline ? absl::Milliseconds(100) : kPatience;
   // On a busy machine a call may run out of time before it arrives.
   for (; accepted == nullptr && timeout <= kPatience; timeout *= 2) {
     ClientCall second("", timeout);
-    auto second_done = SayInBackground(server, second);
+    BackgroundSay second_done(server, second);
     if (!by_deadline) {
       REQUIRE(Eventually([&] { return accepted != nullptr; }));
       second.context.TryCancel();
