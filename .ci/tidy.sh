@@ -15,7 +15,7 @@ options=(--quiet '--warnings-as-errors=*' --extra-arg=-Wthread-safety --extra-ar
 
 # Our own sources, as lines: object, file, compile command. The largest first, so that none of them is alone at the end.
 jq -r --arg root "$root/" --arg build "$root/$build/" \
-  '.[] | select((.file | startswith($root)) and (.file | startswith($build) | not)) | [.output, .file, .command] | @tsv' \
+  '.[] | select((.file | startswith($root)) and (.file | startswith($build) | not)) | [(.command | capture(" -o (?<object>[^ ]+)").object), .file, .command] | @tsv' \
   "$build/compile_commands.json" |
   while IFS=$'\t' read -r object file command; do
     printf '%s\t%s\t%s\t%s\n' "$(stat -c %s "$file")" "$object" "$file" "$command"
