@@ -69,7 +69,8 @@ std::string WorkOf(pid_t pid) {
   std::replace(title.begin(), title.end(), '\0', ' ');
   const std::vector<std::string> words = absl::StrSplit(title, ' ', absl::SkipEmpty());
   if (words.size() < 2 || words[0] != "postgres:") return "postmaster";
-  return words.size() >= 4 ? absl::StrCat("backend ", words[2]) : words[1];
+  if (words.size() < 4 || words[1] == "autovacuum" || words[1] == "logical") return words[1];
+  return absl::StrCat("backend ", words[2]);
 }
 
 }  // namespace
