@@ -173,6 +173,12 @@ void Sender::OnReport(const kafka::DeliveryReport& report) {
 void Sender::OnFailure(uint64_t position, kafka::ErrorCode code, kafka::ErrorClass error_class,
                        absl::Time now) {
   MessageSlot& slot = parts_.slots.at(position);
+  // The first of a row; the metric counts them all.
+  if (lanes_.empty()) {
+    log::Warning(
+        "Kafka refuses messages",
+        {{"message_id", slot.id}, {"topic", slot.row->topic}, {"error", kafka::ErrorName(code)}});
+  }
   const bool was_alone = alone_out_ == position;
   if (was_alone) alone_out_.reset();
   parts_.metrics.FailedBy(kafka::ErrorName(code)).Increment();
