@@ -131,7 +131,12 @@ class Load {
         ++repeated;
         continue;
       }
-      if (next[*message.key]++ != number) ++disorder;
+      if (next[*message.key]++ != number) {
+        ++disorder;
+        UNSCOPED_INFO("key " << *message.key << ": " << number << " too early or late, id "
+                             << *message.FindHeader("ce_id") << ", partition " << message.partition
+                             << ", offset " << message.offset);
+      }
     }
     CHECK(disorder == 0);
     for (int thread = 0; thread < kThreads; ++thread) {
