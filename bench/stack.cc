@@ -108,7 +108,8 @@ absl::StatusOr<Program> Stack::StartProgram(const std::string& name, const std::
   devstack::ChildOptions options;
   options.name = name;
   SALDO_ASSIGN_OR_RETURN(const std::string path, devstack::SiblingProgram(name));
-  options.argv = {path, "--postgres.dsn=" + dsn(database), "--log.format=console"};
+  options.argv = {path, "--postgres.dsn=" + dsn(database), "--log.format=console",
+                  "--status.address=127.0.0.1", "--metrics.address=127.0.0.1"};
   const auto add_port = [&](const char* flag, int* port) -> absl::Status {
     SALDO_ASSIGN_OR_RETURN(*port, devstack::FreePort());
     options.argv.push_back(absl::StrCat("--", flag, "=", *port));
@@ -118,6 +119,7 @@ absl::StatusOr<Program> Stack::StartProgram(const std::string& name, const std::
   SALDO_RETURN_IF_ERROR(add_port("metrics.port", &program.metrics_port));
   if (name == "saldo-server") {
     SALDO_RETURN_IF_ERROR(add_port("grpc.port", &program.grpc_port));
+    options.argv.push_back("--grpc.address=127.0.0.1");
   } else {
     options.argv.push_back("--kafka.brokers=" + brokers());
   }

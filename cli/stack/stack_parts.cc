@@ -140,12 +140,14 @@ void Stack::AddPrograms() {
     return programs_.emplace_back(
         Program{name,
                 {"--postgres.dsn=" + dsn_, absl::StrCat("--status.port=", status_port),
-                 absl::StrCat("--metrics.port=", metrics_port), "--log.format=console"},
+                 absl::StrCat("--metrics.port=", metrics_port), "--status.address=127.0.0.1",
+                 "--metrics.address=127.0.0.1", "--log.format=console"},
                 status_port,
                 nullptr});
   };
-  add("saldo-server", ports_.server_status, ports_.server_metrics)
-      .arguments.push_back(absl::StrCat("--grpc.port=", ports_.grpc));
+  Program& server = add("saldo-server", ports_.server_status, ports_.server_metrics);
+  server.arguments.push_back(absl::StrCat("--grpc.port=", ports_.grpc));
+  server.arguments.push_back("--grpc.address=127.0.0.1");
   add("saldo-retranslator", ports_.retranslator_status, ports_.retranslator_metrics)
       .arguments.push_back("--kafka.brokers=" + brokers_);
 }

@@ -69,14 +69,16 @@ std::unique_ptr<devstack::ChildProcess> Stack::Spawn(const std::string& name,
                                                      std::vector<std::string> flags) {
   flags.insert(flags.begin(), Sibling(name));
   flags.push_back(absl::StrCat("--postgres.dsn=", postgres_->dsn(kDatabase)));
+  flags.insert(flags.end(), {"--metrics.address=127.0.0.1", "--status.address=127.0.0.1"});
   return Must(devstack::ChildProcess::Start(
       {.argv = std::move(flags), .env = env_, .log_file = dir_.File(name + ".log")}));
 }
 
 void Stack::StartServer() {
-  server_ = Spawn("saldo-server", {absl::StrCat("--grpc.port=", grpc_port_),
-                                   absl::StrCat("--metrics.port=", server_metrics_port_),
-                                   absl::StrCat("--status.port=", server_status_port_)});
+  server_ =
+      Spawn("saldo-server", {"--grpc.address=127.0.0.1", absl::StrCat("--grpc.port=", grpc_port_),
+                             absl::StrCat("--metrics.port=", server_metrics_port_),
+                             absl::StrCat("--status.port=", server_status_port_)});
   AwaitReady(server_status_port_, *server_);
 }
 
