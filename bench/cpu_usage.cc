@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -80,7 +81,7 @@ void AddThreads(const std::string& name, pid_t pid, CpuTimes* times) {
   for (const pid_t thread : NumbersIn(folder)) {
     const auto stat = ReadStat(absl::StrCat(folder, "/", thread));
     if (!stat.has_value()) continue;
-    (*times)[absl::StrCat(name, "/", WithoutNumber(stat->name))] += stat->cpu_seconds;
+    (*times)[{absl::StrCat(name, "/", WithoutNumber(stat->name)), thread}] = stat->cpu_seconds;
   }
 }
 
@@ -89,7 +90,7 @@ void AddPostgres(Stack& stack, CpuTimes* times) {
   for (const pid_t pid : NumbersIn("/proc")) {
     const auto stat = ReadStat(absl::StrCat("/proc/", pid));
     if (!stat.has_value() || (pid != postmaster && stat->parent != postmaster)) continue;
-    (*times)["postgres/" + WorkOf(pid)] += stat->cpu_seconds;
+    (*times)[{"postgres/" + WorkOf(pid), pid}] = stat->cpu_seconds;
   }
 }
 
@@ -103,12 +104,16 @@ CpuTimes ServerCpu(Stack& stack) {
 
 std::string CpuTable(const CpuTimes& before, const CpuTimes& after, double wall_seconds) {
   constexpr double kWorthALine = 0.05;
-  std::vector<std::pair<double, std::string>> used;
+  std::map<std::string, double> spent_by;
   double total = 0;
-  for (const auto& [name, seconds] : after) {
-    const auto earlier = before.find(name);
+  for (const auto& [who, seconds] : after) {
+    const auto earlier = before.find(who);
     const double spent = seconds - (earlier == before.end() ? 0 : earlier->second);
+    spent_by[who.first] += spent;
     total += spent;
+  }
+  std::vector<std::pair<double, std::string>> used;
+  for (const auto& [name, spent] : spent_by) {
     if (spent >= kWorthALine) used.emplace_back(spent, name);
   }
   std::sort(used.rbegin(), used.rend());

@@ -141,9 +141,9 @@ class CreateBench {
     status.Update(Wait(context_, time_));
     const int64_t count = done.load() - first;
     const double rate = static_cast<double>(count) / absl::ToDoubleSeconds(absl::Now() - begin);
+    Tell(name, rate, before, start);
     for (const auto& caller : callers) status.Update(caller->Stop());
     SALDO_RETURN_IF_ERROR(status);
-    Tell(name, rate, before, start);
     return rate;
   }
 
