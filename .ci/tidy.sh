@@ -44,7 +44,7 @@ while IFS=$'\t' read -r object file command; do
     echo "tidy: $file is not built, so what it includes is not known" >&2
     exit 1
   }
-  stamp=$stamps/$( (printf '%s\n' "$version" "${options[@]}" "${command//$root/.}" && cat .clang-tidy "$inputs") | sha256sum | cut -d ' ' -f 1)
+  stamp=$stamps/$( (printf '%s\n' "$version" "${options[@]}" "${command//$root/.}" && cat .clang-tidy tests/.clang-tidy "$inputs") | sha256sum | cut -d ' ' -f 1)
   if [[ -e $stamp ]]; then touch "$stamp"; else printf '%s\0%s\0' "$file" "$stamp" >>"$work/waiting"; fi
 done <"$work/sources"
 find "$stamps" -type f -mtime +30 -delete

@@ -65,7 +65,7 @@ TEST_CASE("field numbers and types on the wire") {
   CHECK(response[0] == '\x0a');
   CHECK(response.substr(2, fixed.size()) == fixed);
   CHECK(response[2 + fixed.size()] == '\x32');
-  const auto created_size = static_cast<size_t>(response[3 + fixed.size()]);
+  const auto created_size = static_cast<unsigned char>(response[3 + fixed.size()]);
   CHECK(response[4 + fixed.size() + created_size] == '\x3a');
   CHECK(response[6 + fixed.size() + created_size] == '\x0a');
 
