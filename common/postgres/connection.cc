@@ -26,6 +26,8 @@ constexpr absl::Duration kCancelGrace = absl::Seconds(1);
 constexpr absl::Duration kCancelCheck = absl::Milliseconds(20);
 constexpr int kBinary = 1;
 
+constexpr Statement kSetScriptTimeout{"postgres.set_script_timeout",
+                                      "SELECT set_config('statement_timeout', $1, $2)"};
 constexpr Statement kSetTimeout{"postgres.set_timeout",
                                 "SELECT set_config('statement_timeout', $1, false)"};
 
@@ -92,7 +94,10 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectionOpt
                    " -c idle_in_transaction_session_timeout=",
                    absl::ToInt64Milliseconds(options.idle_in_transaction_timeout),
                    // A client that is gone must not keep its query running and its locks held.
-                   " -c client_connection_check_interval=2000 -c TimeZone=UTC");
+                   " -c client_connection_check_interval=2000 -c TimeZone=UTC"
+                   // Our statements are short. Compiling one that the planner, without statistics
+                   // of a new partition, takes for long costs more than running it.
+                   " -c jit=off");
   const std::string user_timeout_ms =
       absl::StrCat(absl::ToInt64Milliseconds(options.connect_timeout));
   const char* keywords[] = {"dbname",  "application_name", "client_encoding",
@@ -310,6 +315,14 @@ void Connection::Observe(const Statement& statement, Flight* flight, const absl:
 }
 
 absl::Status Connection::ExecuteScript(const CallContext& context, const std::string& sql) {
+  // A script may take as long as its context says, longer than any statement of a call. PostgreSQL
+  // takes at most 2^31 ms, and 0 for no limit.
+  const int64_t timeout_ms =
+      std::clamp<int64_t>(absl::ToInt64Milliseconds(context.remaining()), 1, 1 << 30);
+  const bool local = in_transaction();
+  SALDO_RETURN_IF_ERROR(
+      Query(context, kSetScriptTimeout, absl::StrCat(timeout_ms), local).status());
+  if (!local) session_timeout_ = absl::ZeroDuration();  // the next call sets its own
   if (lost_ || PQexitPipelineMode(connection_) != 1) return Lost();
   const auto restore = absl::MakeCleanup([this] {
     if (PQenterPipelineMode(connection_) != 1) lost_ = true;

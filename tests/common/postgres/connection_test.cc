@@ -107,6 +107,22 @@ TEST_CASE("the server's statement_timeout follows the deadline of the call") {
   CHECK(timeout(absl::Seconds(4)) == "5s");
 }
 
+TEST_CASE("a script may take as long as its context says, and the session is as before") {
+  auto opened = Connection::Open(
+      {.dsn = testing::TestPostgres().dsn("postgres"), .statement_timeout = absl::Milliseconds(50)},
+      Soon());
+  REQUIRE(opened.ok());
+  Connection& connection = **opened;
+  CHECK(connection.ExecuteScript(Soon(), "SELECT pg_sleep(0.3); SELECT 1").ok());
+  CHECK(connection.Query(Soon(), kSleep, 0.3).status().code() ==
+        absl::StatusCode::kDeadlineExceeded);
+  CHECK(connection.Query(Soon(), kOne).ok());
+  CHECK_FALSE(
+      connection
+          .ExecuteScript(CallContext::WithTimeout(absl::Milliseconds(100)), "SELECT pg_sleep(20)")
+          .ok());
+}
+
 TEST_CASE("a cancelled call ends its statement") {
   const auto connection = Connect(testing::TestPostgres().dsn("postgres"));
   CancelFlag flag;
