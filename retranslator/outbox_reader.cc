@@ -16,6 +16,12 @@ using postgres::Statement;
 constexpr int64_t kLockKey = 0x72656c6179;
 
 constexpr Statement kTryLock{"relay.try_lock", "SELECT pg_try_advisory_lock($1)"};
+// The planner has no statistics of a new partition, and would rather read its pages in bulk and
+// sort them than walk along the primary key, which gives them in order.
+constexpr Statement kWalkIndexes{"relay.walk_indexes",
+                                 "SELECT set_config('enable_bitmapscan', 'off', false),"
+                                 " set_config('enable_seqscan', 'off', false),"
+                                 " set_config('enable_sort', 'off', false)"};
 constexpr Statement kListen{"relay.listen", "LISTEN saldo_sequenced"};
 constexpr Statement kCursor{"relay.cursor", "SELECT seq FROM cursors WHERE consumer = 'relay'"};
 constexpr Statement kList{
@@ -59,8 +65,10 @@ absl::StatusOr<bool> OutboxReader::TryLock(const CallContext& context) {
   return std::get<0>(row);
 }
 
-absl::Status OutboxReader::Listen(const CallContext& context) {
-  return connection_.Query(context, kListen).status();
+absl::Status OutboxReader::Prepare(const CallContext& context) {
+  SALDO_RETURN_IF_ERROR(connection_.Queue(kWalkIndexes, {}));
+  SALDO_RETURN_IF_ERROR(connection_.Queue(kListen, {}));
+  return connection_.Flush(context).status();
 }
 
 absl::StatusOr<int64_t> OutboxReader::Cursor(const CallContext& context) {

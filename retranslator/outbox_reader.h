@@ -67,8 +67,8 @@ class OutboxReader {
   // Takes the relay's lock of this database. False when another process has it. It is held as long
   // as the connection.
   absl::StatusOr<bool> TryLock(const CallContext& context);
-  // Lets WaitForBatches be woken by the sequencer.
-  absl::Status Listen(const CallContext& context);
+  // Sets the connection up for reading: waits on it end with the sequencer's signal.
+  absl::Status Prepare(const CallContext& context);
   absl::StatusOr<int64_t> Cursor(const CallContext& context);
 
   // What follows `after_seq`, within the limits but at least one batch; empty when there is

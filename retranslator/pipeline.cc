@@ -116,7 +116,7 @@ absl::Status Pipeline::RunSession() {
   OutboxReader reader(*connection);
   SALDO_ASSIGN_OR_RETURN(const bool locked, WaitForLock(reader));
   if (!locked) return absl::OkStatus();
-  SALDO_RETURN_IF_ERROR(reader.Listen(Call()));
+  SALDO_RETURN_IF_ERROR(reader.Prepare(Call()));
   SALDO_ASSIGN_OR_RETURN(const int64_t cursor, reader.Cursor(Call()));
   SALDO_ASSIGN_OR_RETURN(std::unique_ptr<kafka::Producer> producer,
                          kafka::Producer::Create(kafka_options_));

@@ -147,7 +147,7 @@ void Stack::AddPrograms() {
   };
   Program& server = add("saldo-server", ports_.server_status, ports_.server_metrics);
   server.arguments.push_back(absl::StrCat("--grpc.port=", ports_.grpc));
-  server.arguments.push_back("--grpc.address=127.0.0.1");
+  server.arguments.emplace_back("--grpc.address=127.0.0.1");
   add("saldo-retranslator", ports_.retranslator_status, ports_.retranslator_metrics)
       .arguments.push_back("--kafka.brokers=" + brokers_);
 }

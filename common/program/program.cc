@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "common/config/load.h"
 #include "common/runtime/signals.h"
 
@@ -55,6 +56,10 @@ int RunConfigured(const Program& program, const config::LoadResult& loaded,
 }  // namespace
 
 int Run(const Program& program, int argc, char** argv) {
+#ifdef NDEBUG
+  // Debian's Abseil looks for lock cycles at each contended lock, under one lock for all.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+#endif
   runtime::Signals signals;  // before any thread starts
   const config::LoadResult loaded =
       config::Load({.name = program.name,

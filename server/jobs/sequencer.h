@@ -28,7 +28,7 @@ struct SequencerOptions {
   absl::Duration poll_interval = absl::Milliseconds(10);
   // At least so long from pass to pass, so that a busy database gives a pass many batches: each
   // pass costs two round trips.
-  absl::Duration min_interval = absl::Milliseconds(1);
+  absl::Duration min_interval = absl::Milliseconds(2);
   // The most new batches of one pass.
   int batch_limit = 10'000;
   // How often a stand-by tries to take over.

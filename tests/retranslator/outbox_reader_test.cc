@@ -188,7 +188,7 @@ TEST_CASE("the cursor is read, and the sequencer's signal ends a wait") {
   CHECK(reader.reader.Cursor(Soon()).value() == 0);
   database.Execute("UPDATE cursors SET seq = 7 WHERE consumer = 'relay'");
   CHECK(reader.reader.Cursor(Soon()).value() == 7);
-  REQUIRE(reader.reader.Listen(Soon()).ok());
+  REQUIRE(reader.reader.Prepare(Soon()).ok());
   CHECK_FALSE(reader.connection->WaitForNotification(absl::ZeroDuration()).value());
   database.Execute("NOTIFY saldo_sequenced");
   CHECK(reader.connection->WaitForNotification(absl::Seconds(10)).value());

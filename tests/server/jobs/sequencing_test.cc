@@ -250,7 +250,7 @@ class World {
 
   // As Sequencer::Pass. True when it changed anything.
   bool Pass() {
-    const Observation observation = Observe(static_cast<size_t>(1 + Pick(6)));
+    const Observation observation = Observe(size_t{1} + static_cast<size_t>(Pick(6)));
     const std::vector<int64_t> gaps = sequencing_.Gaps();
     const std::vector<SequencedBatch> taken = sequencing_.Take(observation);
     if (taken.empty() && sequencing_.Gaps() == gaps) return false;
