@@ -119,7 +119,7 @@ absl::StatusOr<Program> Stack::StartProgram(const std::string& name, const std::
   SALDO_RETURN_IF_ERROR(add_port("metrics.port", &program.metrics_port));
   if (name == "saldo-server") {
     SALDO_RETURN_IF_ERROR(add_port("grpc.port", &program.grpc_port));
-    options.argv.push_back("--grpc.address=127.0.0.1");
+    options.argv.emplace_back("--grpc.address=127.0.0.1");
   } else {
     options.argv.push_back("--kafka.brokers=" + brokers());
   }
