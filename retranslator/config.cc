@@ -87,18 +87,18 @@ RetranslatorConfig::RetranslatorConfig() {
   kafka.queue_messages_max = 50'000;
 }
 
-void Bind(config::Binder& binder, RetranslatorConfig& c) {
-  binder.Section("log", [&](config::Binder& b) { log::Bind(b, c.log); });
-  binder.Section("metrics", [&](config::Binder& b) { http::Bind(b, c.metrics); });
-  binder.Section("status", [&](config::Binder& b) { http::Bind(b, c.status); });
+void Bind(config::Binder& binder, RetranslatorConfig& config) {
+  binder.Section("log", [&](config::Binder& b) { log::Bind(b, config.log); });
+  binder.Section("metrics", [&](config::Binder& b) { http::Bind(b, config.metrics); });
+  binder.Section("status", [&](config::Binder& b) { http::Bind(b, config.status); });
   binder.Section("postgres", [&](config::Binder& b) {
-    postgres::Bind(b, c.postgres);
-    b.Duration("start_timeout", &c.database_start_timeout,
+    postgres::Bind(b, config.postgres);
+    b.Duration("start_timeout", &config.database_start_timeout,
                {.min = absl::ZeroDuration(), .max = absl::Hours(1)},
                "How long a start waits for a database that is away");
   });
-  binder.Section("kafka", [&](config::Binder& b) { kafka::Bind(b, c.kafka); });
-  binder.Section("relay", [&](config::Binder& b) { Bind(b, c.relay); });
+  binder.Section("kafka", [&](config::Binder& b) { kafka::Bind(b, config.kafka); });
+  binder.Section("relay", [&](config::Binder& b) { Bind(b, config.relay); });
 }
 
 }  // namespace saldo::retranslator

@@ -8,7 +8,7 @@
 namespace saldo::retranslator {
 
 struct RelayMetrics {
-  explicit RelayMetrics(metrics::Registry& metrics_registry);
+  explicit RelayMetrics(metrics::Registry& r);
 
   // Attempts to send that failed, by the error's name.
   metrics::Counter& FailedBy(std::string_view reason);

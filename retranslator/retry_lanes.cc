@@ -4,9 +4,9 @@
 
 namespace saldo::retranslator {
 
-bool RetryLanes::Enqueue(std::string_view lane, uint64_t position) {
+bool RetryLanes::Enqueue(std::string_view name, uint64_t position) {
   if (lanes_.empty()) return false;
-  const auto it = lanes_.find(std::string(lane));
+  const auto it = lanes_.find(std::string(name));
   if (it == lanes_.end()) return false;
   it->second.waiting.insert(position);
   return true;

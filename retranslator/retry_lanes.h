@@ -35,18 +35,18 @@ class RetryLanes {
   bool empty() const { return lanes_.empty(); }
 
   // Whether a new message of this lane must wait; it is then taken in.
-  bool Enqueue(std::string_view lane, uint64_t position);
+  bool Enqueue(std::string_view name, uint64_t position);
 
   // The message failed and may be sent again. True: it waits for its turn. False: its attempts are
   // used up, and it is for the caller to give it up and call Done.
-  bool Failed(std::string_view lane, uint64_t position, absl::Time now);
+  bool Failed(std::string_view name, uint64_t position, absl::Time now);
 
   // The message came back through no fault that is known to be its own: it waits for its turn,
   // without a pause, and no attempt is counted.
-  void Returned(std::string_view lane, uint64_t position, absl::Time now);
+  void Returned(std::string_view name, uint64_t position, absl::Time now);
 
   // The message is delivered or given up: the lane goes on with the next.
-  void Done(std::string_view lane, uint64_t position, absl::Time now);
+  void Done(std::string_view name, uint64_t position, absl::Time now);
 
   // A message to send now, if any; it is then out until Failed or Done. Of the lanes that are due,
   // the one due first.

@@ -16,21 +16,22 @@ ServerConfig::ServerConfig() {
   postgres.connection.application_name = "saldo-server";
 }
 
-void Bind(config::Binder& binder, ServerConfig& c) {
-  binder.Section("log", [&](config::Binder& b) { log::Bind(b, c.log); });
-  binder.Section("grpc", [&](config::Binder& b) { rpc::Bind(b, c.grpc); });
-  binder.Section("metrics", [&](config::Binder& b) { http::Bind(b, c.metrics); });
-  binder.Section("status", [&](config::Binder& b) { http::Bind(b, c.status); });
+void Bind(config::Binder& binder, ServerConfig& config) {
+  binder.Section("log", [&](config::Binder& b) { log::Bind(b, config.log); });
+  binder.Section("grpc", [&](config::Binder& b) { rpc::Bind(b, config.grpc); });
+  binder.Section("metrics", [&](config::Binder& b) { http::Bind(b, config.metrics); });
+  binder.Section("status", [&](config::Binder& b) { http::Bind(b, config.status); });
   binder.Section("postgres", [&](config::Binder& b) {
-    postgres::Bind(b, c.postgres);
-    b.Duration("start_timeout", &c.database_start_timeout,
+    postgres::Bind(b, config.postgres);
+    b.Duration("start_timeout", &config.database_start_timeout,
                {.min = absl::ZeroDuration(), .max = absl::Hours(1)},
                "How long a start waits for a database that is away");
   });
-  binder.Section("packages", [&](config::Binder& b) { packages::Bind(b, c.packages); });
-  binder.Section("jobs", [&](config::Binder& b) { jobs::Bind(b, c.jobs); });
-  binder.Check([&c] {
-    if (c.grpc.calls.worker_threads <= 2 * c.postgres.max_connections) return absl::OkStatus();
+  binder.Section("packages", [&](config::Binder& b) { packages::Bind(b, config.packages); });
+  binder.Section("jobs", [&](config::Binder& b) { jobs::Bind(b, config.jobs); });
+  binder.Check([&config] {
+    if (config.grpc.calls.worker_threads <= 2 * config.postgres.max_connections)
+      return absl::OkStatus();
     return absl::InvalidArgumentError(
         "grpc.worker_threads must not exceed twice postgres.max_connections: the rest would only "
         "wait for a connection");

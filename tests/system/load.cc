@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <chrono>
 #include <random>
 
@@ -140,10 +141,10 @@ void Load::Note(uint64_t package_id, testing::Change change) {
 std::string Load::TitleOf(uint64_t package_id) {
   absl::MutexLock lock(&mutex_);
   const std::vector<testing::Change>& changes = history_.packages[package_id];
-  for (auto change = changes.rbegin(); change != changes.rend(); ++change) {
-    if (change->outcome == Outcome::kDone) return change->title;
-  }
-  return "";
+  const auto last = std::find_if(changes.rbegin(), changes.rend(), [](const auto& change) {
+    return change.outcome == Outcome::kDone;
+  });
+  return last == changes.rend() ? "" : last->title;
 }
 
 }  // namespace saldo::testing
