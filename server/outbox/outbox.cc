@@ -1,6 +1,6 @@
 #include "server/outbox/outbox.h"
 
-#include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -21,14 +21,16 @@ constexpr postgres::Statement kAppend{
     "  SELECT nextval('batch_id_seq'), $1, $2 FROM tx WHERE tx.xid IS NOT NULL"
     "  RETURNING batch_id) "
     "INSERT INTO outbox (batch_id, ordinal, topic, key, payload, type, traceparent) "
-    "SELECT batch.batch_id, m.ordinal, m.topic, m.key, m.payload, m.type, $3 "
-    "FROM batch, unnest($4::text[], $5::bytea[], $6::bytea[], $7::text[])"
-    "  WITH ORDINALITY AS m (topic, key, payload, type, ordinal)"};
+    "SELECT batch.batch_id, m.ordinal, m.topic, m.key, m.payload, m.type, nullif(m.traceparent, "
+    "'') "
+    "FROM batch, unnest($3::text[], $4::bytea[], $5::bytea[], $6::text[], $7::text[])"
+    "  WITH ORDINALITY AS m (topic, key, payload, type, traceparent, ordinal)"};
 
 }  // namespace
 
 absl::Status Outbox::Append(postgres::Transaction& tx, absl::Span<const Message> messages) const {
-  std::vector<std::string_view> topics, types;
+  const std::string current = trace::CurrentTraceparent();
+  std::vector<std::string_view> topics, types, traceparents;
   std::vector<postgres::Bytes> keys, payloads;
   int64_t bytes = 0;
   for (const Message& message : messages) {
@@ -40,14 +42,13 @@ absl::Status Outbox::Append(postgres::Transaction& tx, absl::Span<const Message>
     }
     topics.push_back(message.topic);
     types.push_back(message.type);
+    traceparents.push_back(message.traceparent.empty() ? current : message.traceparent);
     keys.push_back({message.key});
     payloads.push_back({message.payload});
     bytes += static_cast<int64_t>(size);
   }
-  std::optional<std::string> traceparent = trace::CurrentTraceparent();
-  if (traceparent->empty()) traceparent.reset();
-  return tx.Defer(kAppend, static_cast<int32_t>(messages.size()), bytes, traceparent, topics, keys,
-                  payloads, types);
+  return tx.Defer(kAppend, static_cast<int32_t>(messages.size()), bytes, topics, keys, payloads,
+                  types, traceparents);
 }
 
 }  // namespace saldo::outbox

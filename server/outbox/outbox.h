@@ -17,6 +17,8 @@ struct Message {
   std::string key;         // messages of one key keep their order
   std::string payload;     // at most kMaxMessageBytes with the key
   std::string_view type;   // what it is, for consumers: a constant, used as the CloudEvents type
+  // The change that caused it, where that is not the thread's current span.
+  std::string traceparent = {};
 };
 
 // What Kafka takes by default, less room for headers.

@@ -33,10 +33,6 @@ constexpr Statement kLock{
     "packages.lock", "SELECT " SALDO_PACKAGE_COLUMNS " FROM packages WHERE id = $1 FOR UPDATE"};
 // Each change takes its event's id while it holds the row's lock, so that the ids of one package's
 // events grow with its history.
-constexpr Statement kInsert{
-    "packages.insert",
-    "INSERT INTO packages (title, material, maximum_volume, reusable) VALUES ($1, $2, $3, $4) "
-    "RETURNING id, created, nextval('package_event_id_seq')"};
 constexpr Statement kUpdate{
     "packages.update",
     "UPDATE packages SET title = $2, material = $3, maximum_volume = $4, reusable = $5, "
@@ -89,26 +85,8 @@ Messages OneEvent(std::string_view topic, const Change& change, const Package& p
 absl::StatusOr<int64_t> PackageStore::Create(const CallContext& context,
                                              const NewPackage& package) {
   trace::Span span("PackageStore.Create");
-  int64_t id = 0;
-  const auto change = [&](Transaction& tx) -> Messages {
-    SALDO_ASSIGN_OR_RETURN(Result result, tx.Query(kInsert, package.title, package.material,
-                                                   package.maximum_volume, package.reusable));
-    SALDO_ASSIGN_OR_RETURN(const auto row, (std::move(result).One<int64_t, absl::Time, int64_t>()));
-    const auto& [new_id, created, event_id] = row;
-    id = new_id;
-    return OneEvent(topic_, {.event_id = event_id, .type = EventType::Created, .made = created},
-                    {.id = new_id,
-                     .title = package.title,
-                     .material = package.material,
-                     .maximum_volume = package.maximum_volume,
-                     .reusable = package.reusable,
-                     .created = created,
-                     .updated = std::nullopt});
-  };
-  const absl::Status status =
-      outbox::Transact(pool_, outbox_, context, {.name = "packages.create"}, change);
-  span.SetStatus(status);
-  SALDO_RETURN_IF_ERROR(status);
+  absl::StatusOr<int64_t> id = creation_.Create(context, package);
+  span.SetStatus(id.status());
   return id;
 }
 

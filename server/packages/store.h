@@ -10,6 +10,7 @@
 #include "common/base/call_context.h"
 #include "common/postgres/pool.h"
 #include "server/outbox/outbox.h"
+#include "server/packages/creation.h"
 #include "server/packages/rules.h"
 
 namespace saldo::packages {
@@ -19,7 +20,7 @@ class PackageStore {
  public:
   // `pool` and `outbox` outlive the store. Events go to `topic`.
   PackageStore(postgres::Pool& pool, const outbox::Outbox& outbox, std::string topic)
-      : pool_(pool), outbox_(outbox), topic_(std::move(topic)) {}
+      : pool_(pool), outbox_(outbox), topic_(topic), creation_(pool, outbox, std::move(topic)) {}
 
   absl::StatusOr<int64_t> Create(const CallContext& context, const NewPackage& package);
   absl::StatusOr<Package> Describe(const CallContext& context, int64_t id);
@@ -33,6 +34,7 @@ class PackageStore {
   postgres::Pool& pool_;
   const outbox::Outbox& outbox_;
   const std::string topic_;
+  Creation creation_;
 };
 
 }  // namespace saldo::packages
