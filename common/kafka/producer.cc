@@ -88,6 +88,12 @@ absl::StatusOr<std::unique_ptr<Producer>> Producer::Create(const ProducerOptions
   ConfBuilder conf(options.connection);
   conf.Set("acks", "all");
   conf.Set("enable.idempotence", true);
+  // With more, librdkafka can lose messages and call them delivered: a broker takes any sequence
+  // from a producer that it does not know in a partition, so when the first batch must be tried
+  // again (the partition was just made, or has moved) and the second is taken, the first is refused
+  // for ever, and the library takes the second's success for both
+  // (https://github.com/confluentinc/confluent-kafka-go/issues/921).
+  conf.Set("max.in.flight", int64_t{1});
   conf.Set("partitioner", "murmur2_random");
   conf.SetMillis("linger.ms", options.linger);
   conf.Set("batch.num.messages", int64_t{options.batch_messages_max});

@@ -370,5 +370,34 @@ TEST_CASE("calls to a broker that is not there end with their deadline") {
   CHECK(absl::Now() - start < absl::Seconds(30));
 }
 
+TEST_CASE("nothing is lost or out of order in a partition that has just been made") {
+  // Its leader is known before it takes messages: the first batches must be tried again.
+  ProducerOptions options = ProducerFor(TestKafka());
+  options.linger = absl::Milliseconds(1);
+  options.batch_messages_max = 2;
+  for (int round = 0; round < 10; ++round) {
+    auto producer = MakeProducer(options);
+    const std::string topic = MakeTopic(3);
+    Recorder reports;
+    for (uint64_t tag = 0; tag < 200; ++tag) {
+      const std::string key = std::to_string(tag % 7), value = std::to_string(tag);
+      REQUIRE(producer
+                  ->TrySend(
+                      {.topic = TopicOf(*producer, topic), .key = key, .value = value, .tag = tag})
+                  .queued());
+      if (tag % 20 == 0) producer->PollReports(absl::Milliseconds(1), reports);
+    }
+    REQUIRE(producer->Flush(Soon(), reports) == absl::OkStatus());
+    std::map<std::string, std::vector<int>> by_key;
+    for (const ReceivedMessage& message : ReadAll(topic))
+      by_key[*message.key].push_back(std::stoi(*message.value));
+    for (int key = 0; key < 7; ++key) {
+      std::vector<int> sent;
+      for (int value = key; value < 200; value += 7) sent.push_back(value);
+      CHECK(by_key[std::to_string(key)] == sent);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace saldo::kafka
