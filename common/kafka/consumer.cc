@@ -12,6 +12,7 @@
 #include "common/kafka/errors.h"
 #include "common/kafka/metadata.h"
 #include "common/observability/log.h"
+#include "common/runtime/stop_signal.h"
 
 namespace saldo::kafka {
 namespace {
@@ -19,6 +20,11 @@ namespace {
 // A wait in the library that a cancelled caller cannot end lasts no longer than this.
 constexpr absl::Duration kWaitSlice = absl::Milliseconds(200);
 constexpr absl::Duration kDestructorClose = absl::Seconds(2);
+
+// A partition that was just made, or whose leader has left, has a leader again soon.
+bool IsElecting(ErrorCode error) {
+  return error == kErrorNotLeaderForPartition || error == kErrorLeaderNotAvailable;
+}
 
 std::string_view TextOf(const void* data, size_t size) {
   return {static_cast<const char*>(data), size};
@@ -215,12 +221,14 @@ absl::StatusOr<std::vector<PartitionRange>> Consumer::Offsets(std::string_view t
                          QueryTopic(client_.get(), name, context));
   std::vector<PartitionRange> ranges;
   for (int32_t partition = 0; partition < description.partitions; ++partition) {
-    SALDO_RETURN_IF_ERROR(context.Check());
     PartitionRange range{.partition = partition};
-    SALDO_RETURN_IF_ERROR(ToStatus(
-        rd_kafka_query_watermark_offsets(client_.get(), name.c_str(), partition, &range.begin,
-                                         &range.end, WaitMillis(context.remaining())),
-        absl::StrCat("ask for the offsets of ", name)));
+    ErrorCode error;
+    do {
+      SALDO_RETURN_IF_ERROR(context.Check());
+      error = rd_kafka_query_watermark_offsets(client_.get(), name.c_str(), partition, &range.begin,
+                                               &range.end, WaitMillis(context.remaining()));
+    } while (IsElecting(error) && runtime::StopSignal().WaitFor(kWaitSlice));
+    SALDO_RETURN_IF_ERROR(ToStatus(error, absl::StrCat("ask for the offsets of ", name)));
     ranges.push_back(range);
   }
   return ranges;
