@@ -1,0 +1,70 @@
+// What an account type is. Types come from a file (types_file.h), are compared with those that the
+// database was used with (compatibility.h) and handed out as one immutable set (registry.h).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
+#include "common/base/decimal.h"
+
+namespace saldo::accounts {
+
+enum class AttributeKind { kString, kInteger };
+
+struct Attribute {
+  std::string name;
+  AttributeKind kind = AttributeKind::kString;
+  // Of a string, in bytes. An integer is any int64.
+  size_t max_length = 64;
+
+  bool operator==(const Attribute&) const = default;
+};
+
+// Indexes into AccountType::auxiliary, in their order.
+using Grouping = std::vector<size_t>;
+
+struct AccountType {
+  int32_t id = 0;  // in the database
+  std::string name;
+  std::vector<Attribute> key;
+  std::vector<Attribute> auxiliary;
+  // What is counted: the value of this key attribute or, when there is none, a constant.
+  std::optional<size_t> asset_key_index;
+  std::string asset_constant;
+  // The ways in which balances may be summed up. The whole account is always one and not listed.
+  std::vector<Grouping> groupings;
+  std::vector<size_t> sharding;  // indexes into `key`
+  int scale = 2;                 // digits after the point that an amount may have
+  std::optional<Decimal> min_balance;
+  std::optional<Decimal> max_balance;
+  // Whether each account's balance is stored: it has limits, or had them once.
+  bool keeps_balance = false;
+  std::string topic;  // Kafka's, of the type's events
+  // How long events are kept, counted from when they were written.
+  absl::Duration retention = absl::Hours(24 * 400);
+};
+
+// All types of one moment. Immutable, so that a request works with one set from start to end.
+class AccountTypes {
+ public:
+  explicit AccountTypes(std::vector<AccountType> types);
+
+  const std::vector<AccountType>& all() const { return types_; }
+  // nullptr when there is none.
+  const AccountType* Find(std::string_view name) const;
+  const AccountType* Find(int32_t id) const;
+
+ private:
+  std::vector<AccountType> types_;
+  absl::flat_hash_map<std::string, const AccountType*> by_name_;
+  absl::flat_hash_map<int32_t, const AccountType*> by_id_;
+};
+
+}  // namespace saldo::accounts
