@@ -157,6 +157,7 @@ void CallCore::Finish(absl::Status status) {
     return;
   }
   dispatcher_.async_in_flight_.fetch_sub(1);
+  if (status.ok()) status = EncodeResponse();
   RecordAsyncSpan(status);
   {
     trace::Span ids(SilentTracer(), "", trace::Kind::kServer, trace_context_);

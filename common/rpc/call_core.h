@@ -49,6 +49,8 @@ class CallCore : public AsyncCall, public grpc::ServerUnaryReactor, public Worke
 
   // Runs the handler. `handle` is null unless the call is asynchronous, whose status is ignored.
   virtual absl::Status Handle(std::shared_ptr<AsyncCall> handle) = 0;
+  // Makes an asynchronous call's response the bytes that gRPC sends, once it is answered with OK.
+  virtual absl::Status EncodeResponse() { return absl::OkStatus(); }
 
  private:
   void OnCancel() override { cancelled_.Cancel(); }
@@ -152,6 +154,32 @@ class AsyncUnaryCall final : public CallCore {
   const Request* const request_;
   Response* const response_;
   Handler handler_;
+};
+
+// Takes and gives bytes. The messages are part of the call, so that a call is one allocation.
+template <typename Request, typename Response, typename Handler>
+class RawAsyncUnaryCall final : public CallCore {
+ public:
+  RawAsyncUnaryCall(Method& method, grpc::CallbackServerContext* context,
+                    const grpc::ByteBuffer* request, grpc::ByteBuffer* response, Handler handler)
+      : CallCore(method, context),
+        request_bytes_(request),
+        response_bytes_(response),
+        handler_(std::move(handler)) {}
+
+ private:
+  absl::Status Handle(std::shared_ptr<AsyncCall> handle) override {
+    SALDO_RETURN_IF_ERROR(Decode(*request_bytes_, &request_));
+    handler_(std::move(handle), request_, response_);
+    return absl::OkStatus();
+  }
+  absl::Status EncodeResponse() override { return Encode(response_, response_bytes_); }
+
+  const grpc::ByteBuffer* const request_bytes_;
+  grpc::ByteBuffer* const response_bytes_;
+  Handler handler_;
+  Request request_;
+  Response response_;
 };
 
 }  // namespace internal

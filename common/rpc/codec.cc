@@ -58,8 +58,11 @@ void FindBadTexts(const Descriptor& type, const std::string& bytes, const std::s
 }  // namespace
 
 absl::Status Decode(const grpc::ByteBuffer& bytes, Message* message) {
-  grpc::ByteBuffer read = bytes;  // shares the bytes; reading uses it up
-  if (Traits::Deserialize(&read, message).ok()) return absl::OkStatus();
+  {
+    // Only reads, though its parameter is not const. gRPC's Deserialize would use the bytes up.
+    grpc::ProtoBufferReader reader(const_cast<grpc::ByteBuffer*>(&bytes));
+    if (reader.status().ok() && message->ParseFromZeroCopyStream(&reader)) return absl::OkStatus();
+  }
   BadRequestBuilder bad;
   const Descriptor& type = *message->GetDescriptor();
   FindBadTexts(type, ToString(bytes), "", 0, bad);

@@ -151,6 +151,21 @@ class Method {
     return UnaryAsync(context, request, response, std::bind_front(handler, service));
   }
 
+  // The same for a method whose messages gRPC leaves as bytes; see Unary. The response is encoded
+  // by the thread that answers the call with OK. Prefer it.
+  template <typename Request, typename Response, typename Service>
+  grpc::ServerUnaryReactor* UnaryAsync(grpc::CallbackServerContext* context,
+                                       const grpc::ByteBuffer* request, grpc::ByteBuffer* response,
+                                       void (Service::*handler)(std::shared_ptr<AsyncCall>,
+                                                                const Request&, Response&),
+                                       Service* service) {
+    auto bound = std::bind_front(handler, service);
+    auto* call = new internal::RawAsyncUnaryCall<Request, Response, decltype(bound)>(
+        *this, context, request, response, std::move(bound));
+    call->StartAsync();
+    return call;
+  }
+
  private:
   friend class internal::CallCore;
 

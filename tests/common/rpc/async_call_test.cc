@@ -11,6 +11,7 @@
 #include "common/base/bounded_queue.h"
 #include "common/rpc/errors.h"
 #include "common/runtime/thread.h"
+#include "grpcpp/generic/generic_stub.h"
 #include "tests/common/rpc/echo_server.h"
 #include "tests/support/capture_log.h"
 
@@ -160,6 +161,79 @@ TEST_CASE("a handle kept after the answer, beyond the server's end, is harmless"
   kept.reset();
 }
 
+grpc::Status CallWrite(EchoServer& server, const std::string& bytes) {
+  const grpc::Slice slice(bytes);
+  const grpc::ByteBuffer request(&slice, 1);
+  grpc::ByteBuffer response;
+  ClientCall call;
+  grpc::Status status;
+  absl::Notification answered;
+  grpc::GenericStub(server.channel)
+      .UnaryCall(&call.context, "/saldo.rpc.testing.Echo/Write", {}, &request, &response,
+                 [&](grpc::Status result) {
+                   status = std::move(result);
+                   answered.Notify();
+                 });
+  answered.WaitForNotification();
+  return status;
+}
+
+TEST_CASE("a raw call is answered by another thread, small or large") {
+  EchoServer server;
+  Writer writer(server);
+  writer.Start();
+  REQUIRE(server.Start().ok());
+  for (const size_t size : {0, 1, 20, 1000, 1'000'000}) {
+    ClientCall call(std::string(size, 'x'));
+    INFO(size);
+    CHECK(call.Write(server).ok());
+    CHECK(call.response.text() == call.request.text());
+  }
+}
+
+TEST_CASE("a raw call that fails, is dropped or throws") {
+  EchoServer server;
+  server.service.on_later = [](std::shared_ptr<AsyncCall> call, const EchoRequest& request,
+                               EchoResponse& response) {
+    response.set_text("not to be seen");
+    if (request.text() == "throw") throw std::runtime_error("thrown_text");
+    if (request.text() == "fail") call->Finish(absl::NotFoundError("nothing"));
+  };
+  REQUIRE(server.Start().ok());
+  ClientCall failed("fail"), drop("drop"), thrown("throw");
+  CHECK(failed.Write(server).error_code() == grpc::StatusCode::NOT_FOUND);
+  CHECK(failed.response.text().empty());
+  CHECK(drop.Write(server).error_code() == grpc::StatusCode::INTERNAL);
+  CHECK(thrown.Write(server).error_code() == grpc::StatusCode::INTERNAL);
+  CHECK(server.dispatcher.in_flight() == 0);
+}
+
+TEST_CASE("a raw call whose request cannot be decoded is answered with the reason, and counted") {
+  EchoServer server;
+  std::atomic<int> handled{0};
+  server.service.on_later = [&](std::shared_ptr<AsyncCall> call, const EchoRequest&,
+                                EchoResponse&) {
+    ++handled;
+    call->Finish(absl::OkStatus());
+  };
+  REQUIRE(server.Start().ok());
+  const grpc::Status garbage = CallWrite(server, "\x0a\xff");
+  CHECK(garbage.error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+  CHECK(garbage.error_message() == "the request's bytes are no saldo.rpc.testing.EchoRequest");
+  const grpc::Status text = CallWrite(server, "\x0a\x01\xff");
+  CHECK(text.error_code() == grpc::StatusCode::INVALID_ARGUMENT);
+  google::rpc::BadRequest detail;
+  REQUIRE(GetDetail(FromGrpcStatus(text), &detail));
+  CHECK(detail.field_violations(0).field() == "text");
+  CHECK(handled == 0);
+  CHECK(CallWrite(server, "\x0a\x01x").ok());
+  CHECK(handled == 1);
+  CHECK(::saldo::testing::CountOf(
+            server.registry.Text(),
+            "grpc_server_handled_total{grpc_code=\"InvalidArgument\",grpc_method=\"Write\","
+            "grpc_service=\"saldo.rpc.testing.Echo\",grpc_type=\"unary\"} 2\n") == 1);
+}
+
 // Cancellations, deadlines and answers from three sides at once; the sanitizers watch.
 TEST_CASE("cancel races with the answer") {
   const unsigned seed = std::random_device()();
@@ -189,10 +263,15 @@ TEST_CASE("cancel races with the answer") {
         left.DecrementCount();
       };
       auto& c = one.call;
-      if (random() % 2 == 0) {
-        server.stub->async()->Later(&c.context, &c.request, &c.response, done);
-      } else {
-        server.stub->async()->Say(&c.context, &c.request, &c.response, done);
+      switch (random() % 3) {
+        case 0:
+          server.stub->async()->Later(&c.context, &c.request, &c.response, done);
+          break;
+        case 1:
+          server.stub->async()->Write(&c.context, &c.request, &c.response, done);
+          break;
+        default:
+          server.stub->async()->Say(&c.context, &c.request, &c.response, done);
       }
       if (random() % 3 == 0) calls[random() % calls.size()]->call.context.TryCancel();
     }

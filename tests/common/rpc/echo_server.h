@@ -23,7 +23,10 @@ namespace saldo::rpc::testing {
 // Longer than anything a test waits for when all is well.
 constexpr absl::Duration kPatience = absl::Seconds(30);
 
-class EchoService final : public Echo::CallbackService {
+using EchoMethods = Echo::WithCallbackMethod_Say<
+    Echo::WithCallbackMethod_Later<Echo::WithRawCallbackMethod_Write<Echo::Service>>>;
+
+class EchoService final : public EchoMethods {
  public:
   using SayHandler = std::function<absl::Status(Call&, const EchoRequest&, EchoResponse&)>;
   using LaterHandler =
@@ -31,13 +34,14 @@ class EchoService final : public Echo::CallbackService {
 
   explicit EchoService(Dispatcher& dispatcher)
       : say_(dispatcher, Echo::service_full_name(), "Say"),
-        later_(dispatcher, Echo::service_full_name(), "Later") {}
+        later_(dispatcher, Echo::service_full_name(), "Later"),
+        write_(dispatcher, Echo::service_full_name(), "Write") {}
 
   SayHandler on_say = [](Call&, const EchoRequest& q, EchoResponse& p) {
     p.set_text(q.text());
     return absl::OkStatus();
   };
-  LaterHandler on_later;
+  LaterHandler on_later;  // of Write too
   // Sees each call of Say after it was queued or refused; the call lives until it is answered.
   std::function<void(const Call&)> on_accepted;
 
@@ -54,14 +58,22 @@ class EchoService final : public Echo::CallbackService {
         [this](std::shared_ptr<AsyncCall> call, const EchoRequest& request,
                EchoResponse& response) { on_later(std::move(call), request, response); });
   }
+  grpc::ServerUnaryReactor* Write(grpc::CallbackServerContext* c, const grpc::ByteBuffer* q,
+                                  grpc::ByteBuffer* p) override {
+    return write_.UnaryAsync(c, q, p, &EchoService::HandleLater, this);
+  }
 
  private:
+  void HandleLater(std::shared_ptr<AsyncCall> call, const EchoRequest& q, EchoResponse& p) {
+    on_later(std::move(call), q, p);
+  }
   absl::Status HandleSay(Call& call, const EchoRequest& q, EchoResponse& p) {
     return on_say(call, q, p);
   }
 
   Method say_;
   Method later_;
+  Method write_;
 };
 
 class SpanSink final : public trace::Sink {
@@ -133,6 +145,9 @@ struct ClientCall {
   grpc::Status Say(EchoServer& server) { return server.stub->Say(&context, request, &response); }
   grpc::Status Later(EchoServer& server) {
     return server.stub->Later(&context, request, &response);
+  }
+  grpc::Status Write(EchoServer& server) {
+    return server.stub->Write(&context, request, &response);
   }
 
   grpc::ClientContext context;
