@@ -28,6 +28,8 @@ enum class TypeOid : uint32_t {
   kVarchar = 1043,
   kTimestamptz = 1184,
   kTimestamptzArray = 1185,
+  kNumericArray = 1231,
+  kNumeric = 1700,
   kXid8 = 5069,
 };
 

@@ -2,6 +2,7 @@
 
 #include <bit>
 
+#include "common/postgres/numeric.h"
 #include "common/postgres/wire.h"
 
 namespace saldo::postgres {
@@ -9,7 +10,15 @@ namespace saldo::postgres {
 void Params::Put(bool value) { buffer_.push_back(value ? 1 : 0); }
 void Params::Put(float value) { PutInt32(std::bit_cast<int32_t>(value)); }
 void Params::Put(double value) { PutInt64(std::bit_cast<int64_t>(value)); }
+void Params::Put(Decimal value) { wire::AppendNumeric(value, &buffer_); }
 void Params::Put(absl::Time value) { PutInt64(wire::FromTime(value)); }
+
+void Params::Add(const std::vector<bool>& values) {
+  Begin(TypeOid::kBoolArray);
+  PutArrayHeader(values.size(), /*has_null=*/false, TypeOid::kBool);
+  for (const bool value : values) PutElement(value);
+  End();
+}
 
 void Params::PutArrayHeader(size_t count, bool has_null, TypeOid element) {
   PutInt32(count == 0 ? 0 : 1);  // dimensions

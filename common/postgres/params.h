@@ -2,6 +2,7 @@
 //
 //   C++                                              PostgreSQL
 //   bool, int32_t, int64_t, float, double            bool, int4, int8, float4, float8
+//   Decimal                                          numeric
 //   std::string_view (valid UTF-8 without NUL)       text
 //   Bytes                                            bytea
 //   absl::Time (microseconds)                        timestamptz
@@ -19,6 +20,7 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "common/base/decimal.h"
 #include "common/postgres/oid.h"
 
 namespace saldo::postgres {
@@ -50,6 +52,10 @@ struct WireType<float> {
 template <>
 struct WireType<double> {
   static constexpr TypeOid kOid = TypeOid::kFloat8, kArrayOid = TypeOid::kFloat8Array;
+};
+template <>
+struct WireType<Decimal> {
+  static constexpr TypeOid kOid = TypeOid::kNumeric, kArrayOid = TypeOid::kNumericArray;
 };
 template <>
 struct WireType<std::string_view> {
@@ -112,6 +118,7 @@ class Params {
   void Add(const std::vector<T>& values) {
     Add(absl::Span<const T>(values));
   }
+  void Add(const std::vector<bool>& values);  // it has no elements to make a span of
   template <typename T>
   void Add(absl::Span<const T> values) {
     using Sent = typename internal::Sent<T>::Type;
@@ -154,6 +161,7 @@ class Params {
   void Put(int64_t value) { PutInt64(value); }
   void Put(float value);
   void Put(double value);
+  void Put(Decimal value);
   void Put(std::string_view value) { buffer_.append(value); }
   void Put(Bytes value) { buffer_.append(value.data); }
   void Put(absl::Time value);

@@ -6,6 +6,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/postgres/numeric.h"
 #include "common/postgres/wire.h"
 
 namespace saldo::postgres {
@@ -54,6 +55,14 @@ float Column<float>::Read(Cell cell) { return std::bit_cast<float>(wire::Load32(
 
 bool Column<double>::Accepts(TypeOid oid) { return oid == TypeOid::kFloat8; }
 double Column<double>::Read(Cell cell) { return std::bit_cast<double>(wire::Load64(cell.data)); }
+
+absl::Status CheckNumeric(Cell cell) {
+  return wire::ReadNumeric({cell.data, static_cast<size_t>(cell.length)}).status();
+}
+bool Column<Decimal>::Accepts(TypeOid oid) { return oid == TypeOid::kNumeric; }
+Decimal Column<Decimal>::Read(Cell cell) {
+  return *wire::ReadNumeric({cell.data, static_cast<size_t>(cell.length)});
+}
 
 bool Column<std::string_view>::Accepts(TypeOid oid) { return IsTextual(oid); }
 std::string_view Column<std::string_view>::Read(Cell cell) {
@@ -117,11 +126,19 @@ absl::Status Result::Check(absl::Span<const internal::ColumnCheck> checks) const
       return absl::InternalError(absl::StrCat("column ", PQfname(result_.get(), column),
                                               " of type ", oid, " was read as another type"));
     }
-    if (checks[column].nullable) continue;
+    const internal::CellCheck check_cell = checks[column].check_cell;
+    if (checks[column].nullable && check_cell == nullptr) continue;
     for (int row = 0; row < size(); ++row) {
-      if (PQgetisnull(result_.get(), row, column) != 0) {
+      const bool null = PQgetisnull(result_.get(), row, column) != 0;
+      if (null && !checks[column].nullable) {
         return absl::InternalError(
             absl::StrCat("column ", PQfname(result_.get(), column), " is NULL in row ", row));
+      }
+      if (null || check_cell == nullptr) continue;
+      if (absl::Status status = check_cell(cell(row, column)); !status.ok()) {
+        return absl::Status(status.code(),
+                            absl::StrCat("column ", PQfname(result_.get(), column),
+                                         " cannot be read in row ", row, ": ", status.message()));
       }
     }
   }

@@ -3,8 +3,8 @@
 //   SALDO_ASSIGN_OR_RETURN(auto rows, result.As<int64_t, std::string_view,
 //   std::optional<absl::Time>>()); for (auto [id, title, updated] : rows) ...
 //
-// As checks column count, types and NULLs once; after that, reading cannot fail. Views point into
-// the result.
+// As checks column count, types, NULLs and the range of numerics once; after that, reading cannot
+// fail. Views point into the result.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "common/base/decimal.h"
 #include "common/postgres/oid.h"
 
 struct pg_result;
@@ -34,32 +35,42 @@ struct Cell {
   int length;
 };
 
+// Whether a cell that is not NULL can be read, for a type that cannot hold all values of its
+// columns; null for the others, whose cells are not looked at.
+using CellCheck = absl::Status (*)(Cell cell);
+absl::Status CheckNumeric(Cell cell);
+
 template <typename T>
 struct Column;  // one per type that can be read
 
-#define SALDO_POSTGRES_COLUMN(Type)          \
-  template <>                                \
-  struct Column<Type> {                      \
-    static constexpr bool kNullable = false; \
-    static bool Accepts(TypeOid oid);        \
-    static Type Read(Cell cell);             \
+#define SALDO_POSTGRES_CHECKED_COLUMN(Type, check) \
+  template <>                                      \
+  struct Column<Type> {                            \
+    static constexpr bool kNullable = false;       \
+    static constexpr CellCheck kCheckCell = check; \
+    static bool Accepts(TypeOid oid);              \
+    static Type Read(Cell cell);                   \
   }
+#define SALDO_POSTGRES_COLUMN(Type) SALDO_POSTGRES_CHECKED_COLUMN(Type, nullptr)
 SALDO_POSTGRES_COLUMN(bool);
-SALDO_POSTGRES_COLUMN(int32_t);                        // int4
-SALDO_POSTGRES_COLUMN(int64_t);                        // int8
-SALDO_POSTGRES_COLUMN(uint64_t);                       // xid8
-SALDO_POSTGRES_COLUMN(float);                          // float4
-SALDO_POSTGRES_COLUMN(double);                         // float8
-SALDO_POSTGRES_COLUMN(std::string_view);               // text, varchar, name, json, bytea
-SALDO_POSTGRES_COLUMN(std::string);                    // the same, copied
-SALDO_POSTGRES_COLUMN(absl::Time);                     // timestamptz
-SALDO_POSTGRES_COLUMN(std::vector<int64_t>);           // int8[] without NULLs
-SALDO_POSTGRES_COLUMN(std::vector<std::string_view>);  // text[] without NULLs
+SALDO_POSTGRES_COLUMN(int32_t);                         // int4
+SALDO_POSTGRES_COLUMN(int64_t);                         // int8
+SALDO_POSTGRES_COLUMN(uint64_t);                        // xid8
+SALDO_POSTGRES_COLUMN(float);                           // float4
+SALDO_POSTGRES_COLUMN(double);                          // float8
+SALDO_POSTGRES_CHECKED_COLUMN(Decimal, &CheckNumeric);  // numeric
+SALDO_POSTGRES_COLUMN(std::string_view);                // text, varchar, name, json, bytea
+SALDO_POSTGRES_COLUMN(std::string);                     // the same, copied
+SALDO_POSTGRES_COLUMN(absl::Time);                      // timestamptz
+SALDO_POSTGRES_COLUMN(std::vector<int64_t>);            // int8[] without NULLs
+SALDO_POSTGRES_COLUMN(std::vector<std::string_view>);   // text[] without NULLs
 #undef SALDO_POSTGRES_COLUMN
+#undef SALDO_POSTGRES_CHECKED_COLUMN
 
 template <typename T>
 struct Column<std::optional<T>> {
   static constexpr bool kNullable = true;
+  static constexpr CellCheck kCheckCell = Column<T>::kCheckCell;
   static bool Accepts(TypeOid oid) { return Column<T>::Accepts(oid); }
   static std::optional<T> Read(Cell cell) {
     if (cell.length < 0) return std::nullopt;
@@ -70,6 +81,7 @@ struct Column<std::optional<T>> {
 struct ColumnCheck {
   bool (*accepts)(TypeOid);
   bool nullable;
+  CellCheck check_cell;
 };
 
 }  // namespace internal
@@ -88,6 +100,7 @@ class Result {
   int64_t affected() const;
 
   // INTERNAL when the columns are not of these types, or a NULL stands where the type has none.
+  // OUT_OF_RANGE when a numeric is more than a Decimal can hold.
   template <typename... Ts>
   absl::StatusOr<Rows<Ts...>> As() &&;
 
@@ -148,8 +161,9 @@ class Rows {
 
 template <typename... Ts>
 absl::StatusOr<Rows<Ts...>> Result::As() && {
-  static constexpr internal::ColumnCheck kChecks[] = {
-      {&internal::Column<Ts>::Accepts, internal::Column<Ts>::kNullable}...};
+  static constexpr internal::ColumnCheck kChecks[] = {{&internal::Column<Ts>::Accepts,
+                                                       internal::Column<Ts>::kNullable,
+                                                       internal::Column<Ts>::kCheckCell}...};
   if (absl::Status status = Check(kChecks); !status.ok()) return status;
   return Rows<Ts...>(std::move(*this));
 }
