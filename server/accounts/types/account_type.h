@@ -54,7 +54,13 @@ struct AccountType {
 // All types of one moment. Immutable, so that a request works with one set from start to end.
 class AccountTypes {
  public:
+  // Names are unique, and so are ids other than 0.
   explicit AccountTypes(std::vector<AccountType> types);
+  AccountTypes(AccountTypes&&) = default;
+  AccountTypes& operator=(AccountTypes&&) = default;
+  // What has been found points into this set.
+  AccountTypes(const AccountTypes&) = delete;
+  AccountTypes& operator=(const AccountTypes&) = delete;
 
   const std::vector<AccountType>& all() const { return types_; }
   // nullptr when there is none.

@@ -23,7 +23,7 @@ inline constexpr char kSeparator = '\x1f';
 std::string EncodeValues(std::string_view field, const std::vector<Attribute>& attributes,
                          const ValueMap& values, rpc::BadRequestBuilder& bad);
 
-// The values one by one, which point into `encoded`.
+// The values one by one, which point into `encoded`; of "" it is one empty value.
 std::vector<std::string_view> SplitValues(std::string_view encoded);
 
 // What requests and messages show: name -> value. What was encoded when the type had fewer
