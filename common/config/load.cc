@@ -41,7 +41,32 @@ void Fill(const Program& program, const Input& input, const CommonFlags& flags, 
   if (faults.empty()) internal::RunChecks(root, faults);
 }
 
+std::vector<std::string> LoadYaml(absl::FunctionRef<void(Binder&)> bind,
+                                  absl::FunctionRef<bool(Node&, Faults&)> apply) {
+  const std::unique_ptr<Node> root = internal::MakeRoot();
+  Binder binder(root.get());
+  bind(binder);
+  Faults faults;
+  for (const std::string& fault : root->description_faults) faults.Add("description", "", fault);
+  if (apply(*root, faults)) internal::CheckValues(*root, faults);
+  if (faults.empty()) internal::RunChecks(*root, faults);
+  return faults.Take();
+}
+
 }  // namespace
+
+std::vector<std::string> LoadFile(const std::string& path, absl::FunctionRef<void(Binder&)> bind) {
+  return LoadYaml(bind, [&](Node& root, Faults& faults) {
+    return internal::ApplyYamlFile(path, root, faults);
+  });
+}
+
+std::vector<std::string> LoadText(const std::string& name, const std::string& yaml,
+                                  absl::FunctionRef<void(Binder&)> bind) {
+  return LoadYaml(bind, [&](Node& root, Faults& faults) {
+    return internal::ApplyYaml(name, yaml, root, faults);
+  });
+}
 
 LoadResult Load(const Program& program, int argc, const char* const* argv, const char* const* env,
                 absl::FunctionRef<void(Binder&)> bind) {

@@ -57,6 +57,13 @@ struct LoadResult {
 LoadResult Load(const Program& program, int argc, const char* const* argv, const char* const* env,
                 absl::FunctionRef<void(Binder&)> bind);
 
+// Fills what `bind` binds from one YAML file alone, for a file beside the configuration. Returns
+// everything that is wrong, as in LoadResult; what is bound is then filled as far as it was right.
+std::vector<std::string> LoadFile(const std::string& path, absl::FunctionRef<void(Binder&)> bind);
+// The same for the content of a file; `name` stands for the file in faults.
+std::vector<std::string> LoadText(const std::string& name, const std::string& yaml,
+                                  absl::FunctionRef<void(Binder&)> bind);
+
 // Prints `output` to stdout, faults and warnings to stderr, and returns the exit code.
 int Finish(const LoadResult& result);
 

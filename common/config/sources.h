@@ -16,6 +16,8 @@ namespace saldo::config::internal {
 // False when the file could not be read or is not YAML, so that nothing can be said about what it
 // lacks.
 bool ApplyYamlFile(const std::string& path, Node& root, Faults& faults);
+// The same for the content of a file; `name` stands for the file in faults.
+bool ApplyYaml(const std::string& name, const std::string& content, Node& root, Faults& faults);
 
 // Variables are "NAME=value".
 void ApplyEnv(absl::Span<const std::string> env, const Program& program, Node& root, Faults& faults,

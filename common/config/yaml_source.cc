@@ -154,9 +154,13 @@ bool ApplyYamlFile(const std::string& path, Node& root, Faults& faults) {
                absl::StrCat("cannot read the configuration file: ", content.status().message()));
     return false;
   }
-  YamlReader reader(path, root, faults);
+  return ApplyYaml(path, *content, root, faults);
+}
+
+bool ApplyYaml(const std::string& name, const std::string& content, Node& root, Faults& faults) {
+  YamlReader reader(name, root, faults);
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(*content);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(content);
     if (documents.size() > 1)
       reader.AddFault(documents[1].Mark().line + 1, "", "a second document, expected one");
     if (!documents.empty()) reader.ReadSection(root, documents[0], documents[0].Mark().line + 1);

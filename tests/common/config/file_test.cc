@@ -117,4 +117,39 @@ TEST_CASE("The flag names the file before the variable does") {
   CHECK(LoadSample({.env = {"SALDO_CONFIG="}, .args = {}}).result.run);
 }
 
+TEST_CASE("a file of its own is filled from YAML alone") {
+  Sample config;
+  const auto load = [&config](const std::string& yaml) {
+    config = Sample();
+    return LoadText("own.yaml", yaml, [&config](Binder& b) { Bind(b, config); });
+  };
+  CHECK(load("grpc: {port: 7}") == Lines{});
+  CHECK(config.port == 7);
+  CHECK(load("") == Lines{});
+  CHECK(load("grpc: {port: x, workers: 3, prot: 1}") ==
+        Lines{"own.yaml:1: grpc.port: got \"x\", expected a whole number from 0 to 65535",
+              "own.yaml:1: grpc.prot: unknown key, did you mean grpc.port?"});
+  CHECK(config.workers == 3);
+  CHECK(load("grpc: [").size() == 1);
+
+  const TempFolder folder;
+  const std::string path = folder.Write("own.yaml", "grpc: {port: 8}");
+  CHECK(LoadFile(path, [&config](Binder& b) { Bind(b, config); }) == Lines{});
+  CHECK(config.port == 8);
+  CHECK(LoadFile(folder.path() + "/none", [&config](Binder& b) { Bind(b, config); }).size() == 1);
+}
+
+TEST_CASE("a file of its own is checked as a whole") {
+  int low = 0;
+  int high = 9;
+  const auto bind = [&](Binder& b) {
+    b.Int("low", &low, {.min = 0, .max = 9}, "");
+    b.Int("high", &high, {.min = 0, .max = 9}, "");
+    b.Check([&] {
+      return low <= high ? absl::OkStatus() : absl::InvalidArgumentError("low is above high");
+    });
+  };
+  CHECK(LoadText("own.yaml", "{low: 2, high: 1}", bind) == Lines{"low is above high"});
+}
+
 }  // namespace saldo::config::test
