@@ -65,6 +65,13 @@ absl::StatusOr<Result> Transaction::QueryParams(const Statement& statement, cons
   return std::move(results.back());
 }
 
+absl::StatusOr<std::vector<Result>> Transaction::Send() {
+  const int preamble = preamble_;
+  SALDO_ASSIGN_OR_RETURN(std::vector<Result> results, Flush());
+  results.erase(results.begin(), results.begin() + preamble);
+  return results;
+}
+
 absl::Status Transaction::DeferParams(const Statement& statement, const Params& params) {
   return connection_.Queue(statement, params);
 }

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -64,6 +65,9 @@ class Transaction {
     return DeferParams(statement, Params::Of(args...));
   }
   absl::Status DeferParams(const Statement& statement, const Params& params);
+
+  // Sends what is deferred, in one round trip, and returns the answers in order.
+  absl::StatusOr<std::vector<Result>> Send();
 
   const CallContext& context() const { return context_; }
 

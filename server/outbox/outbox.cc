@@ -4,11 +4,20 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/observability/trace.h"
 
 namespace saldo::outbox {
 namespace {
+
+#define SALDO_OUTBOX_BATCH "INSERT INTO batches (batch_id, messages, message_bytes) "
+#define SALDO_OUTBOX_ROWS                                                                       \
+  "INSERT INTO outbox (batch_id, ordinal, topic, key, payload, type, traceparent) "             \
+  "SELECT batch.batch_id, m.ordinal, m.topic, m.key, m.payload, m.type, nullif(m.traceparent, " \
+  "'') "                                                                                        \
+  "FROM batch, unnest($3::text[], $4::bytea[], $5::bytea[], $6::text[], $7::text[])"            \
+  "  WITH ORDINALITY AS m (topic, key, payload, type, traceparent, ordinal)"
 
 // The transaction's id is taken before the batch's: the sequencer relies on it to tell a
 // transaction that still runs from one that rolled back, by looking at snapshots. MATERIALIZED
@@ -16,19 +25,18 @@ namespace {
 constexpr postgres::Statement kAppend{
     "outbox.append",
     "WITH tx AS MATERIALIZED (SELECT pg_current_xact_id() AS xid), "
-    "batch AS ("
-    "  INSERT INTO batches (batch_id, messages, message_bytes)"
-    "  SELECT nextval('batch_id_seq'), $1, $2 FROM tx WHERE tx.xid IS NOT NULL"
-    "  RETURNING batch_id) "
-    "INSERT INTO outbox (batch_id, ordinal, topic, key, payload, type, traceparent) "
-    "SELECT batch.batch_id, m.ordinal, m.topic, m.key, m.payload, m.type, nullif(m.traceparent, "
-    "'') "
-    "FROM batch, unnest($3::text[], $4::bytea[], $5::bytea[], $6::text[], $7::text[])"
-    "  WITH ORDINALITY AS m (topic, key, payload, type, traceparent, ordinal)"};
+    "batch AS (" SALDO_OUTBOX_BATCH
+    "SELECT nextval('batch_id_seq'), $1, $2 FROM tx WHERE tx.xid IS NOT NULL RETURNING "
+    "batch_id) " SALDO_OUTBOX_ROWS};
+constexpr postgres::Statement kAppendAs{
+    "outbox.append_as", "WITH batch AS (" SALDO_OUTBOX_BATCH
+                        "VALUES ($8, $1, $2) RETURNING batch_id) " SALDO_OUTBOX_ROWS};
 
-}  // namespace
+#undef SALDO_OUTBOX_BATCH
+#undef SALDO_OUTBOX_ROWS
 
-absl::Status Outbox::Append(postgres::Transaction& tx, absl::Span<const Message> messages) const {
+// The parameters of both but for the batch id.
+absl::StatusOr<postgres::Params> ParamsOf(absl::Span<const Message> messages) {
   const std::string current = trace::CurrentTraceparent();
   std::vector<std::string_view> topics, types, traceparents;
   std::vector<postgres::Bytes> keys, payloads;
@@ -47,8 +55,22 @@ absl::Status Outbox::Append(postgres::Transaction& tx, absl::Span<const Message>
     payloads.push_back({message.payload});
     bytes += static_cast<int64_t>(size);
   }
-  return tx.Defer(kAppend, static_cast<int32_t>(messages.size()), bytes, topics, keys, payloads,
-                  types, traceparents);
+  return postgres::Params::Of(static_cast<int32_t>(messages.size()), bytes, topics, keys, payloads,
+                              types, traceparents);
+}
+
+}  // namespace
+
+absl::Status Outbox::Append(postgres::Transaction& tx, absl::Span<const Message> messages) const {
+  SALDO_ASSIGN_OR_RETURN(const postgres::Params params, ParamsOf(messages));
+  return tx.DeferParams(kAppend, params);
+}
+
+absl::Status Outbox::AppendAs(postgres::Transaction& tx, int64_t batch_id,
+                              absl::Span<const Message> messages) const {
+  SALDO_ASSIGN_OR_RETURN(postgres::Params params, ParamsOf(messages));
+  params.Add(batch_id);
+  return tx.DeferParams(kAppendAs, params);
 }
 
 }  // namespace saldo::outbox

@@ -2,6 +2,7 @@
 // shipped by the retranslator.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -35,6 +36,10 @@ class Outbox {
   // every row lock is taken: only then does the order of batches follow the order of changes.
   // Carries the current trace. INVALID_ARGUMENT for a message that is too large.
   absl::Status Append(postgres::Transaction& tx, absl::Span<const Message> messages) const;
+  // The same under a batch id that the transaction has taken from batch_id_seq itself, in a round
+  // trip that began with the transaction's xid and after every row lock.
+  absl::Status AppendAs(postgres::Transaction& tx, int64_t batch_id,
+                        absl::Span<const Message> messages) const;
 
   // To be called after the transaction has committed.
   void Committed() const {
