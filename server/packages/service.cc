@@ -1,11 +1,10 @@
 #include "server/packages/service.h"
 
-#include <algorithm>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "common/base/status_macros.h"
+#include "server/outbox/topic_name.h"
 #include "server/packages/rules.h"
 
 namespace saldo::packages {
@@ -19,13 +18,6 @@ metrics::Counter& EventCounter(metrics::Registry& registry, const std::string& o
                              {{"operation", operation}});
 }
 
-bool IsTopicName(const std::string& name) {
-  return name != "." && name != ".." && std::all_of(name.begin(), name.end(), [](char c) {
-           return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' ||
-                  c == '-';
-         });
-}
-
 }  // namespace
 
 void Bind(config::Binder& binder, PackagesConfig& config) {
@@ -35,7 +27,7 @@ void Bind(config::Binder& binder, PackagesConfig& config) {
   binder.Int("list_max_limit", &config.page.max_limit, {.min = 1, .max = 10'000},
              "The most packages in a list, whatever the request asks for");
   binder.Check([&config] {
-    if (!IsTopicName(config.topic)) {
+    if (!outbox::IsTopicName(config.topic)) {
       return absl::InvalidArgumentError("topic may hold letters, digits, '.', '_' and '-' only");
     }
     if (config.page.default_limit > config.page.max_limit) {
