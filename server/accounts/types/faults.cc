@@ -1,0 +1,14 @@
+#include "server/accounts/types/faults.h"
+
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+
+namespace saldo::accounts {
+
+absl::Status ToStatus(absl::StatusCode code, const Faults& faults) {
+  return faults.empty() ? absl::OkStatus() : absl::Status(code, absl::StrJoin(faults, "\n"));
+}
+
+Faults FaultsOf(const absl::Status& status) { return absl::StrSplit(status.message(), '\n'); }
+
+}  // namespace saldo::accounts

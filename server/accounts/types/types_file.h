@@ -1,0 +1,39 @@
+// The file of account types: YAML, described in docs/account-types.md. A file is taken as a whole
+// or not at all, and everything that is wrong with it is named (see faults.h).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/accounts/types/account_type.h"
+
+namespace saldo::accounts {
+
+inline constexpr int kTypesMax = 100;
+inline constexpr int kAttributesMax = 16;
+// Of the encoded values of a key, or of the auxiliary attributes: an index must hold them.
+inline constexpr size_t kEncodedBytesMax = 2500;
+
+// The types have no ids; keeps_balance says whether they have limits. INVALID_ARGUMENT with the
+// faults.
+absl::StatusOr<std::vector<AccountType>> ReadTypes(const std::string& path);
+// The same for the content of a file; `name` stands for the file in faults.
+absl::StatusOr<std::vector<AccountType>> ParseTypes(const std::string& name,
+                                                    const std::string& yaml);
+
+// The example that is used when no file is configured, for ParseTypes.
+std::string_view DefaultTypesYaml();
+
+// Events must be kept at least as long as the keys that make their writing idempotent: the answer
+// to a repeated request is read from them.
+absl::Status CheckRetention(const std::vector<AccountType>& types,
+                            absl::Duration idempotency_retention);
+
+// "client_id integer", as the database keeps an attribute's definition.
+std::string DefinitionOf(const Attribute& attribute);
+
+}  // namespace saldo::accounts
