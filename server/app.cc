@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/base/call_context.h"
+#include "common/base/status_macros.h"
 #include "common/observability/log.h"
 
 namespace saldo::server {
@@ -26,7 +27,10 @@ App::App(ServerConfig config, program::Environment environment)
       dispatcher_(config_.grpc.calls, registry_, tracing_.tracer()),
       package_store_(pool_, outbox_, config_.packages.topic),
       package_service_(config_.packages, package_store_, dispatcher_, registry_),
-      grpc_(config_.grpc, dispatcher_, {&package_service_}),
+      task_store_(pool_),
+      task_runner_(config_.tasks, task_kinds_, task_store_, registry_, tracing_.tracer()),
+      task_service_(task_kinds_, task_store_, task_runner_, dispatcher_),
+      grpc_(config_.grpc, dispatcher_, {&package_service_, &task_service_}),
       parts_("saldo-server") {
   registry_.AddProcessMetrics();
   if (config_.jobs.sequencer_enabled) {
@@ -36,6 +40,7 @@ App::App(ServerConfig config, program::Environment environment)
     partition_keeper_.emplace(config_.jobs.partitions, pool_, registry_);
   }
   AddReadinessChecks();
+  AddTaskKinds();
   // Operators see a process that waits for its database, so their pages come first.
   parts_.Add(metrics_server_);
   parts_.Add(status_server_);
@@ -43,6 +48,7 @@ App::App(ServerConfig config, program::Environment environment)
   parts_.Add(database_);
   if (sequencer_.has_value()) parts_.Add(*sequencer_);
   if (partition_keeper_.has_value()) parts_.Add(*partition_keeper_);
+  parts_.Add(task_runner_);
   parts_.Add(grpc_);
 }
 
@@ -52,6 +58,20 @@ void App::AddReadinessChecks() {
   });
   status_server_.AddReadinessCheck(
       "database", [this] { return pool_.Ping(CallContext::WithTimeout(kPingTimeout)); });
+}
+
+void App::AddTaskKinds() {
+  // The keeper's own job stays, for writers must not run out of partitions when the queue stands
+  // still. The task does the same on demand, and shows that it can be done.
+  if (partition_keeper_.has_value()) {
+    task_kinds_.Add({.name = "partitions",
+                     .about = "makes partitions ahead of use and drops those that were read",
+                     .schedule = "* * * * *",
+                     .handler = [this](tasks::TaskContext&) -> absl::StatusOr<std::string> {
+                       SALDO_RETURN_IF_ERROR(partition_keeper_->RunOnce().status());
+                       return std::string("up to date");
+                     }});
+  }
 }
 
 absl::Status App::Start() {

@@ -23,6 +23,10 @@
 #include "server/outbox/outbox.h"
 #include "server/packages/service.h"
 #include "server/packages/store.h"
+#include "server/tasks/kinds.h"
+#include "server/tasks/runner.h"
+#include "server/tasks/service.h"
+#include "server/tasks/store.h"
 
 namespace saldo::server {
 
@@ -46,6 +50,7 @@ class App final : public runtime::Service {
 
  private:
   void AddReadinessChecks();
+  void AddTaskKinds();
 
   const ServerConfig config_;
   metrics::Registry registry_;
@@ -60,6 +65,10 @@ class App final : public runtime::Service {
   rpc::Dispatcher dispatcher_;
   packages::PackageStore package_store_;
   packages::PackageService package_service_;
+  tasks::Kinds task_kinds_;
+  tasks::TaskStore task_store_;
+  tasks::Runner task_runner_;
+  tasks::TaskService task_service_;
   rpc::Server grpc_;
 
   std::atomic<bool> serving_{false};

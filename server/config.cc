@@ -28,7 +28,10 @@ void Bind(config::Binder& binder, ServerConfig& config) {
                "How long a start waits for a database that is away");
   });
   binder.Section("packages", [&](config::Binder& b) { packages::Bind(b, config.packages); });
-  binder.Section("jobs", [&](config::Binder& b) { jobs::Bind(b, config.jobs); });
+  binder.Section("jobs", [&](config::Binder& b) {
+    jobs::Bind(b, config.jobs);
+    b.Section("tasks", [&](config::Binder& t) { tasks::Bind(t, config.tasks); });
+  });
   binder.Check([&config] {
     if (config.grpc.calls.worker_threads <= 2 * config.postgres.max_connections)
       return absl::OkStatus();

@@ -9,6 +9,7 @@
 #include "common/rpc/server.h"
 #include "server/jobs/config.h"
 #include "server/packages/service.h"
+#include "server/tasks/config.h"
 
 namespace saldo::server {
 
@@ -24,6 +25,7 @@ struct ServerConfig {
   absl::Duration database_start_timeout = absl::Seconds(60);
   packages::PackagesConfig packages;
   jobs::JobsConfig jobs;
+  tasks::TasksConfig tasks;  // jobs.tasks
 
   ServerConfig();
 };

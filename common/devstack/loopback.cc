@@ -129,7 +129,7 @@ absl::StatusOr<int> ConnectLoopback(int port, absl::Duration timeout) {
 }
 
 absl::StatusOr<HttpAnswer> HttpGet(int port, const std::string& path, absl::Duration timeout) {
-  constexpr size_t kMaxBytes = 64 * 1024;
+  constexpr size_t kMaxBytes = 1024 * 1024;
   SALDO_ASSIGN_OR_RETURN(const int fd, ConnectLoopback(port, timeout));
   FdCloser closer(fd);
   SALDO_RETURN_IF_ERROR(SendAll(

@@ -23,7 +23,7 @@ absl::StatusOr<int> ConnectLoopback(int port, absl::Duration timeout);
 
 struct HttpAnswer {
   int code = 0;
-  std::string body = "";  // at most 64 KiB
+  std::string body = "";  // at most 1 MiB
 };
 // One GET over HTTP/1.0. UNAVAILABLE when nothing answers.
 absl::StatusOr<HttpAnswer> HttpGet(int port, const std::string& path, absl::Duration timeout);
