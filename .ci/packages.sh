@@ -3,8 +3,8 @@
 
 packages_build=(
   ca-certificates ccache cmake g++-12 gcc-12 ninja-build pkg-config
-  catch2 grpc-proto libabsl-dev libcivetweb-dev libgrpc++-dev libgrpc-dev libpq-dev libprotobuf-dev librdkafka-dev libyaml-cpp-dev
-  prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
+  catch2 grpc-proto libabsl-dev libcivetweb-dev libgrpc++-dev libgrpc-dev libpq-dev libprotobuf-dev librdkafka-dev libssl-dev
+  libyaml-cpp-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
 )
 packages_servers=(maven openjdk-17-jre-headless postgresql-15)
 packages_check=(clang-format-14 clang-tidy-14 git jq shellcheck)

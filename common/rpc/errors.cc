@@ -103,9 +103,9 @@ absl::Status WithErrorInfo(absl::Status status, std::string_view reason, std::st
   return status;
 }
 
-grpc::Status ToGrpcStatus(const absl::Status& status, std::string_view trace_id) {
-  if (status.ok()) return grpc::Status::OK;
+google::rpc::Status ToStatusMessage(const absl::Status& status, std::string_view trace_id) {
   google::rpc::Status wire;
+  if (status.ok()) return wire;
   wire.set_code(static_cast<int>(status.code()));
   wire.set_message(PublicMessage(status, trace_id));
   // Only the details made for clients: other payloads are notes between our own layers.
@@ -115,10 +115,14 @@ grpc::Status ToGrpcStatus(const absl::Status& status, std::string_view trace_id)
     detail->set_type_url(std::string(type));
     detail->set_value(std::string(payload));
   });
-  std::string details;
-  if (wire.details_size() > 0 && wire.ByteSizeLong() <= kDetailsBytesMax) {
-    details = wire.SerializeAsString();
-  }
+  if (wire.ByteSizeLong() > kDetailsBytesMax) wire.clear_details();
+  return wire;
+}
+
+grpc::Status ToGrpcStatus(const absl::Status& status, std::string_view trace_id) {
+  if (status.ok()) return grpc::Status::OK;
+  const google::rpc::Status wire = ToStatusMessage(status, trace_id);
+  const std::string details = wire.details_size() > 0 ? wire.SerializeAsString() : "";
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), wire.message(), details);
 }
 

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
 #include "grpcpp/support/status.h"
 
 namespace saldo::rpc {
@@ -48,6 +49,9 @@ absl::Status WithErrorInfo(absl::Status status, std::string_view reason, std::st
 // which come from a library or a database) the client gets a fixed text with the trace id instead.
 // Long messages are cut, and details that do not fit into a header are left out.
 grpc::Status ToGrpcStatus(const absl::Status& status, std::string_view trace_id);
+
+// The same as a message, for an answer that tells of an error of its own.
+google::rpc::Status ToStatusMessage(const absl::Status& status, std::string_view trace_id);
 
 // The reverse, for callers: details become payloads again.
 absl::Status FromGrpcStatus(const grpc::Status& status);

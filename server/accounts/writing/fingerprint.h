@@ -1,0 +1,14 @@
+// What tells a repeated request from another one under the same id. Pure.
+#pragma once
+
+#include "saldo/v1/account_service.pb.h"
+#include "server/accounts/writing/request.h"
+
+namespace saldo::accounts {
+
+// Of everything that the request asks to be written, in a canonical form: "1.50" is "1.5", the
+// order of attributes does not count, and a time that is left to the server is the same in each
+// repetition. `checked` is the request after its checks.
+Fingerprint FingerprintOf(const v1::WriteEventsRequest& request, const WriteRequest& checked);
+
+}  // namespace saldo::accounts

@@ -1,0 +1,212 @@
+#include "server/accounts/writing/store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/status_macros.h"
+#include "common/postgres/statement.h"
+
+namespace saldo::accounts {
+namespace {
+
+using postgres::Result;
+using postgres::Statement;
+
+constexpr Statement kFind{
+    "accounts.find",
+    "SELECT wanted.ordinal::int4, a.account_id, s.subaccount_id "
+    "FROM unnest($1::int4[], $2::text[], $3::text[]) WITH ORDINALITY"
+    "   AS wanted (type_id, key, attributes, ordinal) "
+    "JOIN accounts AS a ON a.type_id = wanted.type_id AND a.key = wanted.key COLLATE \"C\" "
+    "LEFT JOIN subaccounts AS s"
+    "  ON s.account_id = a.account_id AND s.attributes = wanted.attributes COLLATE \"C\""};
+constexpr Statement kAccountBlocks{
+    "accounts.account_id_blocks",
+    "SELECT nextval('account_id_blocks') FROM generate_series(1, $1::int4)"};
+constexpr Statement kSubaccountBlocks{
+    "accounts.subaccount_id_blocks",
+    "SELECT nextval('subaccount_id_blocks') FROM generate_series(1, $1::int4)"};
+
+// See advance_write_request_epoch: nobody writes in another epoch until this transaction ends.
+constexpr Statement kHoldEpoch{"accounts.hold_epoch",
+                               "SELECT pg_advisory_xact_lock_shared(2003985777)"};
+constexpr Statement kFindRequests{
+    "accounts.find_requests",
+    "SELECT request_id, fingerprint, batch_id, first_ordinal, events FROM write_requests "
+    "WHERE request_id = ANY ($1::text[])"};
+// In the order of ids, as every writer locks them.
+constexpr Statement kLockBalances{
+    "accounts.lock_balances",
+    "SELECT account_id, balance FROM account_balances WHERE account_id = ANY ($1::int8[]) "
+    "ORDER BY account_id FOR UPDATE"};
+// Last: the ids of batches follow the order of changes only when they are taken after all locks.
+constexpr Statement kTakeBatchId{"accounts.take_batch_id",
+                                 "SELECT nextval('batch_id_seq'), epoch FROM write_request_epoch"};
+
+constexpr Statement kReadAnswers{
+    "accounts.read_answers",
+    "SELECT r.ordinal::int4, e.subaccount_id, e.balance_after, t.scale "
+    "FROM unnest($1::int8[], $2::int4[], $3::int4[]) WITH ORDINALITY"
+    "  AS r (batch_id, first, events, ordinal) "
+    "JOIN events AS e ON e.batch_id = r.batch_id"
+    "  AND e.ordinal >= r.first AND e.ordinal < r.first + r.events "
+    "JOIN account_types AS t USING (type_id) "
+    "ORDER BY r.ordinal, e.ordinal"};
+
+constexpr Statement kInsertAccounts{
+    "accounts.insert_accounts",
+    "INSERT INTO accounts (account_id, type_id, key, asset) "
+    "SELECT * FROM unnest($1::int8[], $2::int4[], $3::text[], $4::text[])"};
+constexpr Statement kInsertSubaccounts{
+    "accounts.insert_subaccounts",
+    "INSERT INTO subaccounts (subaccount_id, account_id, attributes) "
+    "SELECT * FROM unnest($1::int8[], $2::int8[], $3::text[])"};
+constexpr Statement kInsertBalances{"accounts.insert_balances",
+                                    "INSERT INTO account_balances (account_id, balance) "
+                                    "SELECT * FROM unnest($1::int8[], $2::numeric[])"};
+constexpr Statement kUpdateBalances{
+    "accounts.update_balances",
+    "UPDATE account_balances AS b SET balance = new.balance "
+    "FROM unnest($1::int8[], $2::numeric[]) AS new (account_id, balance) "
+    "WHERE b.account_id = new.account_id"};
+constexpr Statement kInsertEvents{
+    "accounts.insert_events",
+    "INSERT INTO events (batch_id, ordinal, subaccount_id, occurred_at, type_id, is_credit, "
+    "is_balanced, amount, balance_after, info) "
+    "SELECT $1, e.ordinal, e.subaccount_id, e.occurred_at, e.type_id, e.flags & 1 <> 0, "
+    "e.flags & 2 <> 0, e.amount, e.balance_after, nullif(e.info, '') "
+    "FROM unnest($2::int8[], $3::timestamptz[], $4::int4[], $5::int4[], $6::numeric[], "
+    "$7::numeric[], $8::text[]) WITH ORDINALITY "
+    "AS e (subaccount_id, occurred_at, type_id, flags, amount, balance_after, info, ordinal)"};
+constexpr Statement kInsertRequests{
+    "accounts.insert_requests",
+    "INSERT INTO write_requests (batch_id, epoch, request_id, fingerprint, first_ordinal, events) "
+    "SELECT $1, $2, * FROM unnest($3::text[], $4::bytea[], $5::int4[], $6::int4[])"};
+
+absl::StatusOr<std::vector<int64_t>> TakeBlocks(postgres::Pool& pool, const CallContext& context,
+                                                const Statement& statement, int count) {
+  std::vector<int64_t> blocks;
+  if (count == 0) return blocks;
+  SALDO_ASSIGN_OR_RETURN(Result result, pool.Read(context, statement, static_cast<int32_t>(count)));
+  SALDO_ASSIGN_OR_RETURN(const auto rows, std::move(result).As<int64_t>());
+  for (const auto& [first] : rows) blocks.push_back(first);
+  return blocks;
+}
+
+absl::StatusOr<std::vector<KnownRequest>> KnownRequests(Result result) {
+  SALDO_ASSIGN_OR_RETURN(
+      const auto rows,
+      (std::move(result).As<std::string, std::string_view, int64_t, int32_t, int32_t>()));
+  std::vector<KnownRequest> requests;
+  for (auto [id, fingerprint, batch_id, first_ordinal, events] : rows) {
+    KnownRequest request{.id = std::move(id),
+                         .fingerprint = {},
+                         .batch_id = batch_id,
+                         .first_ordinal = first_ordinal,
+                         .events = events};
+    if (fingerprint.size() != request.fingerprint.size())
+      return absl::DataLossError("a fingerprint in write_requests has the wrong length");
+    std::copy(fingerprint.begin(), fingerprint.end(), request.fingerprint.begin());
+    requests.push_back(std::move(request));
+  }
+  return requests;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<SubaccountIds>> FindSubaccounts(
+    postgres::Pool& pool, const CallContext& context, const std::vector<SubaccountName>& names) {
+  std::vector<int32_t> types;
+  std::vector<std::string_view> keys, attributes;
+  for (const SubaccountName& name : names) {
+    types.push_back(name.type_id);
+    keys.push_back(name.key);
+    attributes.push_back(name.attributes);
+  }
+  SALDO_ASSIGN_OR_RETURN(Result result, pool.Read(context, kFind, types, keys, attributes));
+  SALDO_ASSIGN_OR_RETURN(const auto rows,
+                         (std::move(result).As<int32_t, int64_t, std::optional<int64_t>>()));
+  std::vector<SubaccountIds> found(names.size());
+  for (const auto& [ordinal, account, subaccount] : rows)
+    found[static_cast<size_t>(ordinal) - 1] = {account, subaccount};
+  return found;
+}
+
+absl::StatusOr<IdBlocks> TakeIdBlocks(postgres::Pool& pool, const CallContext& context,
+                                      int account_blocks, int subaccount_blocks) {
+  IdBlocks blocks;
+  SALDO_ASSIGN_OR_RETURN(blocks.accounts,
+                         TakeBlocks(pool, context, kAccountBlocks, account_blocks));
+  SALDO_ASSIGN_OR_RETURN(blocks.subaccounts,
+                         TakeBlocks(pool, context, kSubaccountBlocks, subaccount_blocks));
+  return blocks;
+}
+
+absl::StatusOr<Before> ReadBefore(postgres::Transaction& tx,
+                                  const std::vector<std::string_view>& request_ids,
+                                  const std::vector<int64_t>& account_ids) {
+  SALDO_RETURN_IF_ERROR(tx.Defer(kHoldEpoch));
+  SALDO_RETURN_IF_ERROR(tx.Defer(kFindRequests, request_ids));
+  if (!account_ids.empty()) SALDO_RETURN_IF_ERROR(tx.Defer(kLockBalances, account_ids));
+  SALDO_RETURN_IF_ERROR(tx.Defer(kTakeBatchId));
+  SALDO_ASSIGN_OR_RETURN(std::vector<Result> results, tx.Send());
+  Before before;
+  SALDO_ASSIGN_OR_RETURN(before.requests, KnownRequests(std::move(results[1])));
+  if (!account_ids.empty()) {
+    SALDO_ASSIGN_OR_RETURN(const auto rows, (std::move(results[2]).As<int64_t, Decimal>()));
+    for (const auto& [account_id, balance] : rows) before.balances.push_back({account_id, balance});
+  }
+  SALDO_ASSIGN_OR_RETURN(const auto row, (std::move(results.back()).One<int64_t, int32_t>()));
+  std::tie(before.batch_id, before.epoch) = row;
+  return before;
+}
+
+absl::StatusOr<std::vector<Written>> ReadAnswers(postgres::Transaction& tx,
+                                                 const std::vector<KnownRequest>& requests) {
+  std::vector<int64_t> batches;
+  std::vector<int32_t> firsts, counts;
+  std::vector<Written> answers;
+  for (const KnownRequest& request : requests) {
+    batches.push_back(request.batch_id);
+    firsts.push_back(request.first_ordinal);
+    counts.push_back(request.events);
+    answers.push_back({request.batch_id, request.first_ordinal, {}});
+  }
+  SALDO_ASSIGN_OR_RETURN(Result result, tx.Query(kReadAnswers, batches, firsts, counts));
+  SALDO_ASSIGN_OR_RETURN(
+      const auto rows, (std::move(result).As<int32_t, int64_t, std::optional<Decimal>, int32_t>()));
+  for (const auto& [ordinal, subaccount, balance, scale] : rows)
+    answers[static_cast<size_t>(ordinal) - 1].postings.push_back({subaccount, balance, scale});
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (answers[i].postings.size() != static_cast<size_t>(requests[i].events))
+      return absl::DataLossError("the events of a request that was accepted are not all there");
+  }
+  return answers;
+}
+
+absl::Status Write(postgres::Transaction& tx, const Before& before, const Rows& rows) {
+  if (!rows.accounts.ids.empty()) {
+    SALDO_RETURN_IF_ERROR(tx.Defer(kInsertAccounts, rows.accounts.ids, rows.accounts.types,
+                                   rows.accounts.keys, rows.accounts.assets));
+  }
+  if (!rows.subaccounts.ids.empty()) {
+    SALDO_RETURN_IF_ERROR(tx.Defer(kInsertSubaccounts, rows.subaccounts.ids,
+                                   rows.subaccounts.accounts, rows.subaccounts.attributes));
+  }
+  if (!rows.new_balances.accounts.empty()) {
+    SALDO_RETURN_IF_ERROR(
+        tx.Defer(kInsertBalances, rows.new_balances.accounts, rows.new_balances.balances));
+  }
+  if (!rows.changed_balances.accounts.empty()) {
+    SALDO_RETURN_IF_ERROR(
+        tx.Defer(kUpdateBalances, rows.changed_balances.accounts, rows.changed_balances.balances));
+  }
+  SALDO_RETURN_IF_ERROR(tx.Defer(kInsertRequests, before.batch_id, before.epoch, rows.requests.ids,
+                                 rows.requests.fingerprints, rows.requests.first_ordinals,
+                                 rows.requests.events));
+  return tx.Defer(kInsertEvents, before.batch_id, rows.events.subaccounts, rows.events.times,
+                  rows.events.types, rows.events.flags, rows.events.amounts,
+                  absl::MakeConstSpan(rows.events.balances_after), rows.events.infos);
+}
+
+}  // namespace saldo::accounts

@@ -1,0 +1,242 @@
+#include "server/accounts/writing/writer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/random/random.h"
+#include "absl/time/clock.h"
+#include "common/base/status_macros.h"
+#include "common/observability/log.h"
+#include "common/postgres/error.h"
+#include "common/rpc/errors.h"
+#include "google/rpc/error_details.pb.h"
+
+namespace saldo::accounts {
+namespace {
+
+constexpr absl::Duration kBackoffMin = absl::Milliseconds(2);
+constexpr absl::Duration kBackoffMax = absl::Milliseconds(200);
+// A trace shows so many others whose requests share its batch.
+constexpr size_t kLinksMax = 16;
+constexpr const char* kUniqueViolation = "23505";
+
+const std::vector<double>& SizeBuckets() {
+  static const auto* const kBuckets = new std::vector<double>{
+      1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+  return *kBuckets;
+}
+
+// Why a request was not written, as a label: the reason of its ErrorInfo, or its code.
+std::string ReasonOf(const absl::Status& status) {
+  google::rpc::ErrorInfo info;
+  if (rpc::GetDetail(status, &info)) return info.reason();
+  return absl::StatusCodeToString(status.code());
+}
+
+// Another server was in the way, or the answer of COMMIT is not known: the next try finds out what
+// was written by its request ids.
+bool IsWorthATry(const absl::Status& status) {
+  return postgres::IsRetryable(status) || postgres::IsCommitUnknown(status) ||
+         postgres::SqlState(status) == kUniqueViolation;
+}
+
+// The fault of one request, which must not fail the others.
+bool MayBeOfOne(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ||
+         absl::IsOutOfRange(status) || absl::IsDataLoss(status);
+}
+
+}  // namespace
+
+Writer::Metrics::Metrics(metrics::Registry& registry)
+    : group_requests(registry.AddHistogram("saldo_ledger_batch_requests",
+                                           "Requests that were committed together.", {},
+                                           SizeBuckets())),
+      group_events(registry.AddHistogram(
+          "saldo_ledger_batch_events", "Events that were committed together.", {}, SizeBuckets())),
+      wait_seconds(registry.AddHistogram("saldo_ledger_write_wait_seconds",
+                                         "From a request's arrival to the start of its batch.", {},
+                                         metrics::LatencyBuckets())),
+      commit_seconds(registry.AddHistogram(
+          "saldo_ledger_commit_seconds", "From the start of a batch to its commit, tries included.",
+          {}, metrics::LatencyBuckets())),
+      queue_requests(
+          registry.AddGauge("saldo_ledger_queue_requests", "Requests that wait for the writer.")),
+      queue_events(
+          registry.AddGauge("saldo_ledger_queue_events", "Events that wait for the writer.")),
+      known_subaccounts(registry.AddGauge("saldo_ledger_known_subaccounts",
+                                          "Subaccounts whose ids are kept in memory.")),
+      events(registry.AddCounter("saldo_ledger_events_total", "Events that were committed.")),
+      retries(registry.AddCounter("saldo_ledger_retries_total",
+                                  "Tries of a batch beyond its first.")) {}
+
+Writer::Writer(const WriterOptions& options, postgres::Pool& pool, const outbox::Outbox& outbox,
+               metrics::Registry& registry, const trace::Tracer& tracer)
+    : options_(options),
+      pool_(pool),
+      outbox_(outbox),
+      registry_(registry),
+      tracer_(tracer),
+      metrics_(registry) {}
+
+absl::Status Writer::Start() {
+  {
+    absl::MutexLock lock(&mutex_);
+    closed_ = false;
+  }
+  thread_ = runtime::Thread("accounts-writer", [this] { Run(); });
+  return absl::OkStatus();
+}
+
+void Writer::Stop() {
+  {
+    absl::MutexLock lock(&mutex_);
+    closed_ = true;
+  }
+  stop_.Stop();
+  thread_.Join();
+}
+
+void Writer::Submit(WriteRequest request, const CallContext& context,
+                    const trace::SpanContext& trace, Done done) {
+  const size_t events = request.postings.size();
+  absl::Status refused;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (closed_) {
+      refused = absl::UnavailableError("the server stops");
+    } else if (queue_.size() >= static_cast<size_t>(options_.queue_requests_max) ||
+               (!queue_.empty() &&
+                queue_events_ + events > static_cast<size_t>(options_.queue_events_max))) {
+      refused = rpc::WithRetryInfo(absl::ResourceExhaustedError("too many writes wait"),
+                                   options_.retry_delay);
+    } else {
+      queue_events_ += events;
+      queue_.push_back({std::move(request), context, trace, trace.ToTraceparent(), std::move(done),
+                        absl::Now()});
+    }
+  }
+  if (!refused.ok()) done(std::move(refused));
+}
+
+void Writer::Run() {
+  while (true) {
+    std::vector<Job> jobs = TakeGroup();
+    if (jobs.empty()) return;
+    Process(std::move(jobs));
+  }
+}
+
+std::vector<Writer::Job> Writer::TakeGroup() {
+  std::vector<Job> jobs;
+  size_t events = 0;
+  absl::MutexLock lock(&mutex_, absl::Condition(this, &Writer::HasWork));
+  while (!queue_.empty() && jobs.size() < static_cast<size_t>(options_.group_requests_max)) {
+    const size_t more = queue_.front().request.postings.size();
+    if (!jobs.empty() && events + more > static_cast<size_t>(options_.group_events_max)) break;
+    events += more;
+    jobs.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  queue_events_ -= events;
+  metrics_.queue_requests.Set(static_cast<double>(queue_.size()));
+  metrics_.queue_events.Set(static_cast<double>(queue_events_));
+  return jobs;
+}
+
+void Writer::Process(std::vector<Job> jobs) {
+  const absl::Time now = absl::Now();
+  std::vector<Job> wanted;
+  wanted.reserve(jobs.size());
+  for (Job& job : jobs) {
+    metrics_.wait_seconds.Observe(absl::ToDoubleSeconds(now - job.arrived));
+    absl::Status status = job.context.Check();
+    if (status.ok()) {
+      wanted.push_back(std::move(job));
+    } else {
+      job.done(std::move(status));
+    }
+  }
+  if (!wanted.empty()) Commit(std::move(wanted));
+}
+
+void Writer::Commit(std::vector<Job> jobs) {
+  const absl::Time start = absl::Now();
+  std::vector<GroupItem> items;
+  items.reserve(jobs.size());
+  const Job* traced = &jobs[0];
+  for (const Job& job : jobs) {
+    items.push_back({&job.request, job.traceparent});
+    if (job.trace.sampled && !traced->trace.sampled) traced = &job;
+  }
+  std::vector<absl::StatusOr<Written>> outcomes;
+  {
+    trace::Span span(tracer_, "AccountWriter.Commit", trace::Kind::kInternal, traced->trace);
+    if (span.recording()) {
+      span.SetAttribute("saldo.batch.requests", static_cast<int64_t>(jobs.size()));
+      for (size_t i = 0; i < std::min(jobs.size(), kLinksMax); ++i) span.AddLink(jobs[i].trace);
+    }
+    outcomes = TryCommit(items);
+  }
+  metrics_.group_requests.Observe(static_cast<double>(jobs.size()));
+  metrics_.commit_seconds.Observe(absl::ToDoubleSeconds(absl::Now() - start));
+  metrics_.known_subaccounts.Set(static_cast<double>(ids_.subaccounts()));
+  // What is needed again is looked up again.
+  if (ids_.subaccounts() > static_cast<size_t>(options_.known_subaccounts_max)) ids_.Forget();
+  Answer(jobs, std::move(outcomes));
+}
+
+std::vector<absl::StatusOr<Written>> Writer::TryCommit(const std::vector<GroupItem>& items) {
+  absl::BitGen random;
+  absl::Status status;
+  absl::Duration backoff = kBackoffMin;
+  for (int attempt = 1;; ++attempt) {
+    Group group(items, ids_, new_ids_);
+    status = TryOnce(group, CallContext::WithTimeout(options_.commit_timeout));
+    if (status.ok()) return std::move(group.outcomes());
+    if (postgres::IsConnectionLost(status) || postgres::IsCommitUnknown(status)) {
+      // The server may come back from a backup, with other ids.
+      ids_.Forget();
+      new_ids_.Forget();
+    }
+    if (!IsWorthATry(status) || attempt == options_.attempts_max) break;
+    metrics_.retries.Increment();
+    stop_.WaitFor(backoff * absl::Uniform(random, 0.5, 1.0));
+    backoff = std::min(2 * backoff, kBackoffMax);
+  }
+  log::Warning("a batch was not written", {{"requests", items.size()}, {"reason", status}});
+  if (items.size() == 1 || !MayBeOfOne(status))
+    return std::vector<absl::StatusOr<Written>>(items.size(), status);
+  // The one at fault fails alone.
+  std::vector<absl::StatusOr<Written>> outcomes;
+  for (const GroupItem& item : items) outcomes.push_back(std::move(TryCommit({item}).front()));
+  return outcomes;
+}
+
+absl::Status Writer::TryOnce(Group& group, const CallContext& context) {
+  SALDO_RETURN_IF_ERROR(group.Resolve(pool_, context));
+  SALDO_RETURN_IF_ERROR(
+      pool_.Transact(context, {.name = "accounts.write", .max_attempts = 1},
+                     [&](postgres::Transaction& tx) { return group.Run(tx, outbox_); }));
+  if (!group.writes()) return absl::OkStatus();
+  outbox_.Committed();
+  group.Learn();
+  metrics_.group_events.Observe(group.events());
+  metrics_.events.Increment(group.events());
+  return absl::OkStatus();
+}
+
+void Writer::Answer(std::vector<Job>& jobs, std::vector<absl::StatusOr<Written>> outcomes) {
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    if (!outcomes[i].ok()) {
+      registry_
+          .AddCounter("saldo_ledger_rejections_total",
+                      "Requests that reached the writer and were not written, by reason.",
+                      {{"reason", ReasonOf(outcomes[i].status())}})
+          .Increment();
+    }
+    jobs[i].done(std::move(outcomes[i]));
+  }
+}
+
+}  // namespace saldo::accounts
