@@ -1,0 +1,58 @@
+// The account types that this server works with.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "common/observability/metrics.h"
+#include "common/postgres/pool.h"
+#include "common/runtime/service.h"
+#include "server/accounts/types/account_type.h"
+#include "server/accounts/types/config.h"
+#include "server/accounts/types/type_store.h"
+
+namespace saldo::accounts {
+
+// Thread-safe.
+class AccountTypeRegistry final : public runtime::Service {
+ public:
+  // `pool` and `registry` outlive it.
+  AccountTypeRegistry(LedgerConfig config, postgres::Pool& pool, metrics::Registry& registry);
+
+  std::string_view name() const override { return "account types"; }
+  // Needs the database. Reads the file and makes the database fit it; fails with all faults
+  // (faults.h).
+  absl::Status Start() override;
+  void Stop() override {}
+
+  // Reads the file again. The new types are handed out from then on; when anything is wrong, the
+  // old ones stay, and each fault is logged. Takes as long as the database does, 30 seconds at
+  // most.
+  absl::Status Reload();
+
+  // Never null after Start. A request takes it once and works with it to its end.
+  std::shared_ptr<const AccountTypes> current() const {
+    absl::MutexLock lock(&mutex_);
+    return current_;
+  }
+
+  const LedgerConfig& config() const { return config_; }
+
+ private:
+  absl::Status Load();
+
+  const LedgerConfig config_;
+  TypeStore store_;
+  metrics::Counter& reloaded_;
+  metrics::Counter& refused_;
+  metrics::Gauge& count_;
+
+  absl::Mutex load_mutex_;  // one load at a time
+  mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(load_mutex_);
+  std::shared_ptr<const AccountTypes> current_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace saldo::accounts
