@@ -2,12 +2,16 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <csignal>
 #include <cstdlib>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "common/config/load.h"
 #include "common/runtime/signals.h"
 
@@ -24,6 +28,29 @@ int Fail(const absl::Status& status) {
   return EXIT_FAILURE;
 }
 
+// A start has not read yet what could be reloaded, or has just read it.
+std::optional<int> WaitInStart(runtime::Signals& signals, absl::Duration time) {
+  const absl::Time end = absl::Now() + time;
+  while (true) {
+    const std::optional<int> signal =
+        signals.WaitFor(std::max(end - absl::Now(), absl::ZeroDuration()));
+    if (signal != SIGHUP) return signal;
+    log::Info("starts already, reloads nothing", {{"signal", runtime::Signals::Name(SIGHUP)}});
+  }
+}
+
+int WaitForEnd(runtime::Signals& signals, const std::function<void()>& reload) {
+  while (true) {
+    const int signal = signals.Wait();
+    if (signal != SIGHUP) return signal;
+    if (reload) {
+      reload();
+    } else {
+      log::Info("has nothing to reload", {{"signal", runtime::Signals::Name(SIGHUP)}});
+    }
+  }
+}
+
 int RunConfigured(const Program& program, const config::LoadResult& loaded,
                   runtime::Signals& signals) {
   log::Configure(program.log);
@@ -38,14 +65,18 @@ int RunConfigured(const Program& program, const config::LoadResult& loaded,
 
   std::optional<int> signal;
   const auto pause = [&](absl::Duration time) {
-    signal = signals.WaitFor(time);
+    signal = WaitInStart(signals, time);
     return !signal.has_value();
   };
-  const std::unique_ptr<runtime::Service> app =
-      program.make_app({.tracing = *std::move(tracing), .build = build, .pause = pause});
+  std::function<void()> reload;
+  const std::unique_ptr<runtime::Service> app = program.make_app(
+      {.tracing = *std::move(tracing),
+       .build = build,
+       .pause = pause,
+       .on_reload = [&reload](std::function<void()> given) { reload = std::move(given); }});
   const absl::Status started = app->Start();
   if (!started.ok() && !signal.has_value()) return Fail(started);
-  if (!signal.has_value()) signal = signals.Wait();
+  if (!signal.has_value()) signal = WaitForEnd(signals, reload);
   log::Info("stops", {{"signal", runtime::Signals::Name(*signal)}});
   signals.LetNextOneKill();
   app->Stop();

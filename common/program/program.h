@@ -22,6 +22,9 @@ struct Environment {
   // Waits for so long while the application starts; false when the process is asked to end
   // meanwhile.
   std::function<bool(absl::Duration)> pause = nullptr;
+  // Says what SIGHUP is to do. An application calls it at most once, in its constructor. What it
+  // gives runs in the main thread, between the end of Start and the beginning of Stop.
+  std::function<void(std::function<void()>)> on_reload = nullptr;
 };
 
 struct Program {
@@ -35,8 +38,8 @@ struct Program {
 };
 
 // Loads the configuration (or answers --help and the like), starts the application, waits for
-// SIGINT or SIGTERM, and stops it; a second signal ends the process at once. Answers main's exit
-// code: 0 after a stop, 1 when the start failed.
+// SIGINT or SIGTERM, and stops it; a second signal ends the process at once. SIGHUP reloads what
+// the application can reload. Answers main's exit code: 0 after a stop, 1 when the start failed.
 int Run(const Program& program, int argc, char** argv);
 
 }  // namespace saldo::program
