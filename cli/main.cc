@@ -12,6 +12,7 @@
 #include "cli/outbox/outbox.h"
 #include "cli/stack/stack.h"
 #include "cli/tail/tail.h"
+#include "cli/task/task.h"
 
 namespace saldo::cli {
 namespace {
@@ -29,6 +30,7 @@ constexpr Command kCommands[] = {
     {"outbox", "show what waits to be sent or could not be, and send it anew", &RunOutbox},
     {"stack", "start PostgreSQL, Kafka and Saldo for a first try", &RunStack},
     {"tail", "show the messages of a Kafka topic", &RunTail},
+    {"task", "show what is done in the background, and have it done", &RunTask},
 };
 
 void PrintHelp(std::FILE* to) {
