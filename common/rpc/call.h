@@ -19,7 +19,7 @@ class Call {
   Call& operator=(const Call&) = delete;
 
   // Until when the caller waits, limited by the server's maximum, and whether it gave up.
-  CallContext context() const { return CallContext(deadline_, &cancelled_); }
+  CallContext context() const { return CallContext(deadline_, cancel_); }
 
   // "ipv4:127.0.0.1:40312"
   virtual std::string peer() const = 0;
@@ -32,11 +32,12 @@ class Call {
   const trace::SpanContext& trace_context() const { return trace_context_; }
 
  protected:
-  explicit Call(absl::Time deadline) : deadline_(deadline) {}
+  // `cancel` lives as long as the call.
+  Call(absl::Time deadline, const CancelFlag* cancel) : deadline_(deadline), cancel_(cancel) {}
   ~Call() = default;
 
   const absl::Time deadline_;
-  CancelFlag cancelled_;
+  const CancelFlag* const cancel_;
   trace::SpanContext trace_context_;
 };
 
@@ -53,6 +54,21 @@ class AsyncCall : public Call {
  protected:
   using Call::Call;
   ~AsyncCall() = default;
+};
+
+// One message of a stream, answered by exactly one message; see StreamMethod. What holds for
+// AsyncCall holds for it, and code that answers calls need not know which of them it has. Its
+// context() has the client's deadline for the stream, but at most the server's default deadline
+// after the message arrived, and is cancelled when nobody will see the answer.
+//
+// Finish(OK) sends the response once all earlier messages are answered. An error, also the INTERNAL
+// of an item that is dropped, ends the whole stream with that status after the answers of all
+// earlier messages; no message is taken after it, and the answers of those under way behind it are
+// dropped. What shall cost one message only belongs into the response.
+class StreamItem : public AsyncCall {
+ protected:
+  using AsyncCall::AsyncCall;
+  ~StreamItem() = default;
 };
 
 }  // namespace saldo::rpc

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/rpc/call_report.h"
 #include "common/rpc/dispatcher.h"
 #include "common/rpc/errors.h"
 
@@ -20,31 +21,13 @@ absl::Time Deadline(const grpc::CallbackServerContext& context, const Dispatcher
   return std::min(absl::FromChrono(asked), now + options.max_deadline);
 }
 
-// The codes by which a server says that the fault is its own.
-bool IsServerFault(absl::StatusCode code) {
-  return code == absl::StatusCode::kInternal || code == absl::StatusCode::kUnknown ||
-         code == absl::StatusCode::kDataLoss;
-}
-
-// The codes that OpenTelemetry counts as an error of a server span.
-bool IsSpanError(absl::StatusCode code) {
-  return IsServerFault(code) || code == absl::StatusCode::kDeadlineExceeded ||
-         code == absl::StatusCode::kUnimplemented || code == absl::StatusCode::kUnavailable;
-}
-
-// Makes spans that are never recorded: their ids in the log are all that is wanted.
-const trace::Tracer& SilentTracer() {
-  static const trace::Tracer tracer(nullptr, 0);
-  return tracer;
-}
-
 }  // namespace
 
 CallCore::CallCore(Method& method, grpc::CallbackServerContext* context)
     : CallCore(method, context, absl::Now()) {}
 
 CallCore::CallCore(Method& method, grpc::CallbackServerContext* context, absl::Time now)
-    : AsyncCall(Deadline(*context, method.dispatcher_.options_, now)),
+    : AsyncCall(Deadline(*context, method.dispatcher_.options_, now), &cancel_flag_),
       method_(method),
       dispatcher_(method.dispatcher_),
       context_(context),
@@ -62,17 +45,10 @@ void CallCore::Unref() {
 std::string CallCore::peer() const { return answered_ ? "" : context_->peer(); }
 
 std::optional<std::string_view> CallCore::Metadata(std::string_view key) const {
-  return answered_ ? std::nullopt : Header(key);
+  return answered_ ? std::nullopt : Header(*context_, key);
 }
 
-std::optional<std::string_view> CallCore::Header(std::string_view key) const {
-  const auto& metadata = context_->client_metadata();
-  const auto found = metadata.find(grpc::string_ref(key.data(), key.size()));
-  if (found == metadata.end()) return std::nullopt;
-  return std::string_view(found->second.data(), found->second.size());
-}
-
-std::string_view CallCore::method() const { return method_.full_name_; }
+std::string_view CallCore::method() const { return method_.name_.full; }
 
 // ---- A call with a worker thread
 
@@ -94,16 +70,17 @@ void CallCore::Run() {
     status = absl::UnavailableError("the server stops");
   }
   {
-    trace::Span span(dispatcher_.tracer_, method(), trace::Kind::kServer, ParentContext());
+    trace::Span span(dispatcher_.tracer_, method(), trace::Kind::kServer, ParentContext(*context_));
     trace_context_ = span.context();
     std::optional<log::ScopedLevel> level;
-    if (const auto asked = AskedLogLevel()) level.emplace(*asked);
+    if (const auto asked = AskedLevel()) level.emplace(*asked);
     if (status.ok()) status = HandleGuarded(nullptr);
     if (span.recording()) {
-      SetAttributes(status, [&span](std::string_view key, trace::AttributeValue value) {
-        span.SetAttribute(key, std::move(value));
-      });
-      if (IsSpanError(status.code())) span.SetStatus(status);
+      const bool error = SetSpanAttributes(
+          method_.name_, status, [&span](std::string_view key, trace::AttributeValue value) {
+            span.SetAttribute(key, std::move(value));
+          });
+      if (error) span.SetStatus(status);
     }
     Report(status);
   }
@@ -122,14 +99,14 @@ absl::Status CallCore::HandleGuarded(std::shared_ptr<AsyncCall> handle) {
 // ---- A call that is answered later
 
 void CallCore::StartAsync() {
-  asynchronous_ = true;
   if (dispatcher_.async_in_flight_.fetch_add(1) >= dispatcher_.options_.async_calls_max) {
     dispatcher_.async_in_flight_.fetch_sub(1);
     Refuse();
     return;
   }
-  BeginAsyncSpan();
-  log_level_ = AskedLogLevel();
+  parent_ = ParentContext(*context_);
+  trace_context_ = BeginSpan(dispatcher_.tracer_, parent_);
+  log_level_ = AskedLevel();
   const std::shared_ptr<AsyncCall> handle = MakeHandle();
   absl::Status status = context().Check();
   if (status.ok()) {
@@ -158,7 +135,7 @@ void CallCore::Finish(absl::Status status) {
   }
   dispatcher_.async_in_flight_.fetch_sub(1);
   if (status.ok()) status = EncodeResponse();
-  RecordAsyncSpan(status);
+  RecordSpan(dispatcher_.tracer_, method_.name_, trace_context_, parent_, arrived_, status);
   {
     trace::Span ids(SilentTracer(), "", trace::Kind::kServer, trace_context_);
     std::optional<log::ScopedLevel> level;
@@ -168,63 +145,11 @@ void CallCore::Finish(absl::Status status) {
   Answer(status);
 }
 
-void CallCore::BeginAsyncSpan() {
-  const trace::Tracer& tracer = dispatcher_.tracer_;
-  parent_ = ParentContext();
-  if (parent_) {
-    trace_context_ = trace::NewChildContext(*parent_);
-    if (tracer.sink() != nullptr) trace_context_.sampled = tracer.SampleChild(*parent_);
-  } else {
-    trace_context_ = trace::Span(SilentTracer(), "", trace::Kind::kServer, std::nullopt).context();
-    trace_context_.sampled = tracer.SampleRoot(trace_context_);
-  }
-}
-
-void CallCore::RecordAsyncSpan(const absl::Status& status) {
-  if (!trace_context_.sampled || dispatcher_.tracer_.sink() == nullptr) return;
-  trace::SpanData span;
-  span.name = method();
-  span.kind = trace::Kind::kServer;
-  span.context = trace_context_;
-  if (parent_) span.parent_span_id = parent_->span_id;
-  span.start = arrived_;
-  span.end = absl::Now();
-  SetAttributes(status, [&span](std::string_view key, trace::AttributeValue value) {
-    span.attributes.emplace_back(key, std::move(value));
-  });
-  span.error = IsSpanError(status.code());
-  if (span.error) span.error_message = status.ToString();
-  trace::Record(dispatcher_.tracer_, std::move(span));
-}
-
 // ---- Both
 
-std::optional<trace::SpanContext> CallCore::ParentContext() const {
-  const auto header = Header("traceparent");
-  return header ? trace::SpanContext::FromTraceparent(*header) : std::nullopt;
-}
-
-std::optional<log::Level> CallCore::AskedLogLevel() const {
+std::optional<log::Level> CallCore::AskedLevel() const {
   if (!dispatcher_.options_.allow_log_level_metadata) return std::nullopt;
-  const auto header = Header("log_level");
-  if (!header) return std::nullopt;
-  log::Level level;
-  if (const absl::Status status = log::ParseLevel(*header, &level); !status.ok()) {
-    log::Debug("header log_level ignored", {{"error", status}});
-    return std::nullopt;
-  }
-  // It may only show more: what the server logs anyway is not the caller's to hide.
-  if (log::Enabled(level)) return std::nullopt;
-  return level;
-}
-
-void CallCore::SetAttributes(
-    const absl::Status& status,
-    absl::FunctionRef<void(std::string_view, trace::AttributeValue)> set) const {
-  set("rpc.system", "grpc");
-  set("rpc.service", method_.service_);
-  set("rpc.method", method_.name_);
-  set("rpc.grpc.status_code", static_cast<int64_t>(status.code()));
+  return AskedLogLevel(*context_);
 }
 
 void CallCore::Refuse() {

@@ -8,7 +8,6 @@
 #include <string_view>
 #include <utility>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
@@ -53,7 +52,7 @@ class CallCore : public AsyncCall, public grpc::ServerUnaryReactor, public Worke
   virtual absl::Status EncodeResponse() { return absl::OkStatus(); }
 
  private:
-  void OnCancel() override { cancelled_.Cancel(); }
+  void OnCancel() override { cancel_flag_.Cancel(); }
   void OnDone() override { Unref(); }
   // The reactions above are trivial, so gRPC may run them where it stands instead of moving to
   // another thread.
@@ -63,13 +62,7 @@ class CallCore : public AsyncCall, public grpc::ServerUnaryReactor, public Worke
   std::shared_ptr<AsyncCall> MakeHandle();
 
   absl::Status HandleGuarded(std::shared_ptr<AsyncCall> handle);
-  std::optional<trace::SpanContext> ParentContext() const;
-  void BeginAsyncSpan();
-  void RecordAsyncSpan(const absl::Status& status);
-  std::optional<log::Level> AskedLogLevel() const;
-  std::optional<std::string_view> Header(std::string_view key) const;
-  void SetAttributes(const absl::Status& status,
-                     absl::FunctionRef<void(std::string_view, trace::AttributeValue)> set) const;
+  std::optional<log::Level> AskedLevel() const;
 
   void Refuse();
   // Before the answer is sent, so that who sees it finds it counted: counts and logs it.
@@ -81,11 +74,11 @@ class CallCore : public AsyncCall, public grpc::ServerUnaryReactor, public Worke
   Method& method_;
   Dispatcher& dispatcher_;
   grpc::CallbackServerContext* const context_;
+  CancelFlag cancel_flag_;
   const absl::Time arrived_;
   absl::Duration waited_;
   std::optional<log::Level> log_level_;
   std::optional<trace::SpanContext> parent_;  // of an asynchronous call
-  bool asynchronous_ = false;
   std::atomic<bool> answered_{false};
   std::atomic<int> references_{1};
 };

@@ -17,8 +17,14 @@ void BindCalls(config::Binder& binder, DispatcherOptions& options) {
              "Calls that may wait for a worker thread; more get RESOURCE_EXHAUSTED at once");
   binder.Int("async_calls_max", &options.async_calls_max, {1, 1'000'000},
              "Unanswered calls of methods that answer later; more get RESOURCE_EXHAUSTED at once");
+  binder.Int("streams_max", &options.streams_max, {1, 1'000'000},
+             "Open streams; more get RESOURCE_EXHAUSTED at once");
+  binder.Int("stream_window", &options.stream_window, {1, 100'000},
+             "Messages of one stream under way; no more are read until answers are sent");
+  binder.Bytes("stream_window_size", &options.stream_window_bytes, {1024, 1024 * config::kMiB},
+               "The size of the messages of one stream under way; no more are read above it");
   binder.Duration("default_deadline", &options.default_deadline, {Milliseconds(1), Hours(1)},
-                  "The deadline of calls that bring none");
+                  "The deadline of calls that bring none, and of each message of a stream");
   binder.Duration("max_deadline", &options.max_deadline, {Milliseconds(1), Hours(1)},
                   "The latest deadline that a call may have; later ones are cut to it");
   binder.Duration("retry_delay", &options.retry_delay, {Milliseconds(1), Minutes(1)},

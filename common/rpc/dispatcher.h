@@ -33,7 +33,9 @@
 #include "common/observability/trace.h"
 #include "common/rpc/call.h"
 #include "common/rpc/call_core.h"
+#include "common/rpc/call_report.h"
 #include "common/rpc/method_metrics.h"
+#include "common/rpc/stream_core.h"
 #include "common/rpc/worker_pool.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/byte_buffer.h"
@@ -45,7 +47,15 @@ struct DispatcherOptions {
   int worker_threads = 16;     // handlers that run at once
   int queue_capacity = 1024;   // calls that wait for a worker; more are refused at once
   int async_calls_max = 8192;  // unanswered calls of UnaryAsync; more are refused at once
-  // The deadline of calls that bring none, and the latest one that any call may have.
+  // Open streams of StreamMethod; more are refused at once.
+  int streams_max = 1024;
+  // What one stream may have under way: messages whose answer is not sent, and the bytes of these.
+  // When either is reached no more is read, and the client has to wait. The last message may go
+  // beyond the bytes.
+  int stream_window = 64;
+  int64_t stream_window_bytes = 8 << 20;
+  // The deadline of calls that bring none and of messages of streams, and the latest one that any
+  // call but a stream may have.
   absl::Duration default_deadline = absl::Seconds(10);
   absl::Duration max_deadline = absl::Minutes(1);
   // What RetryInfo tells callers that were refused.
@@ -67,6 +77,8 @@ class Dispatcher {
   void Stop() { pool_.Stop(); }
   // From `when` on, calls that still wait for a worker are answered with UNAVAILABLE, not run.
   void RunNoneAfter(absl::Time when) { run_until_ns_ = absl::ToUnixNanos(when); }
+  // From now on streams read no more, and end with UNAVAILABLE once what is under way is answered.
+  void EndStreams() { streams_.EndAll(); }
 
   // Calls that arrived and are not answered yet.
   int in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
@@ -77,7 +89,10 @@ class Dispatcher {
 
  private:
   friend class Method;
+  friend class StreamMethod;
   friend class internal::CallCore;
+  friend class internal::ItemCore;
+  friend class internal::StreamCore;
 
   const DispatcherOptions options_;
   metrics::Registry& registry_;
@@ -89,6 +104,7 @@ class Dispatcher {
   std::atomic<int64_t> run_until_ns_{std::numeric_limits<int64_t>::max()};
   std::atomic<int> in_flight_{0};
   std::atomic<int> async_in_flight_{0};
+  internal::OpenStreams streams_;
   WorkerPool pool_;
 };
 
@@ -170,10 +186,48 @@ class Method {
   friend class internal::CallCore;
 
   Dispatcher& dispatcher_;
-  const std::string service_;
-  const std::string name_;
-  const std::string full_name_;  // "package.Service/Method", the name of its spans
+  const internal::MethodName name_;
   MethodMetrics metrics_;
+};
+
+// One RPC of a service that takes a stream of messages and answers each by one message, in their
+// order, while many are under way: for heavy writers. The method is one whose messages gRPC leaves
+// as bytes:
+//
+//   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* WriteV1(
+//       grpc::CallbackServerContext* c) override {
+//     return write_.Stream(c, &Accounts::Write, this);
+//   }
+//   void Write(std::shared_ptr<rpc::StreamItem> item, const Request& q, Response& p);
+//
+// The handler runs at once on gRPC's own thread, for one message of a stream after the other: it
+// must not block. The item is answered by any thread; see StreamItem. A message that cannot be
+// decoded ends the stream with INVALID_ARGUMENT, as an error of its item does. A stream that its
+// client half-closed ends with OK after the last answer. When the server stops, no more messages
+// are taken, and the stream ends with UNAVAILABLE after the answers of those under way.
+class StreamMethod {
+ public:
+  StreamMethod(Dispatcher& dispatcher, const std::string& service, const std::string& name);
+
+  template <typename Request, typename Response, typename Service>
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Stream(
+      grpc::CallbackServerContext* context,
+      void (Service::*handler)(std::shared_ptr<StreamItem>, const Request&, Response&),
+      Service* service) {
+    auto* stream =
+        new internal::RawStream<Request, Response, Service>(*this, context, handler, service);
+    stream->Start();
+    return stream;
+  }
+
+ private:
+  friend class internal::ItemCore;
+  friend class internal::StreamCore;
+
+  Dispatcher& dispatcher_;
+  const internal::MethodName name_;
+  MethodMetrics metrics_;
+  StreamItemMetrics item_metrics_;
 };
 
 }  // namespace saldo::rpc

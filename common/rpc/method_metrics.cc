@@ -13,10 +13,10 @@ constexpr std::array<const char*, 17> kCodeNames = {
 
 }  // namespace
 
-MethodMetrics::MethodMetrics(metrics::Registry& registry, const std::string& service,
-                             const std::string& method) {
+MethodMetrics::MethodMetrics(metrics::Registry& registry, const std::string& type,
+                             const std::string& service, const std::string& method) {
   const metrics::Labels labels = {
-      {"grpc_type", "unary"}, {"grpc_service", service}, {"grpc_method", method}};
+      {"grpc_type", type}, {"grpc_service", service}, {"grpc_method", method}};
   started = &registry.AddCounter("grpc_server_started_total", "RPCs that arrived.", labels);
   for (size_t i = 0; i < handled_by_code.size(); ++i) {
     metrics::Labels with_code = labels;
@@ -33,6 +33,18 @@ MethodMetrics::MethodMetrics(metrics::Registry& registry, const std::string& ser
       &registry.AddCounter("grpc_server_msg_sent_total", "Messages sent to clients.", labels);
   rejected = &registry.AddCounter("grpc_server_rejected_total",
                                   "RPCs refused at once because the server was full.", labels);
+}
+
+StreamItemMetrics::StreamItemMetrics(metrics::Registry& registry, const std::string& service,
+                                     const std::string& method) {
+  const metrics::Labels labels = {
+      {"grpc_type", "bidi_stream"}, {"grpc_service", service}, {"grpc_method", method}};
+  under_way = &registry.AddGauge("grpc_server_stream_messages_in_flight",
+                                 "Messages of streams whose answer is not sent yet.", labels);
+  handling_seconds =
+      &registry.AddHistogram("grpc_server_stream_message_handling_seconds",
+                             "Time from the arrival of a stream's message until it is answered.",
+                             labels, metrics::LatencyBuckets());
 }
 
 DispatcherMetrics::DispatcherMetrics(metrics::Registry& registry)

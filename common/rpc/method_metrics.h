@@ -12,7 +12,9 @@ namespace saldo::rpc {
 
 // Of one method. All series exist from the start, so that rate() sees the first error.
 struct MethodMetrics {
-  MethodMetrics(metrics::Registry& registry, const std::string& service, const std::string& method);
+  // `type`: "unary" or "bidi_stream".
+  MethodMetrics(metrics::Registry& registry, const std::string& type, const std::string& service,
+                const std::string& method);
 
   metrics::Counter& handled(absl::StatusCode code) {
     const auto index = static_cast<size_t>(code);
@@ -25,6 +27,15 @@ struct MethodMetrics {
   metrics::Counter* messages_received;
   metrics::Counter* messages_sent;
   metrics::Counter* rejected;
+};
+
+// Of the messages of one streaming method.
+struct StreamItemMetrics {
+  StreamItemMetrics(metrics::Registry& registry, const std::string& service,
+                    const std::string& method);
+
+  metrics::Gauge* under_way;
+  metrics::Histogram* handling_seconds;  // from a message's arrival until its answer is known
 };
 
 // Of all methods of a server.

@@ -143,6 +143,7 @@ void Server::Stop() {
     const absl::Time deadline = absl::Now() + options_.drain_timeout;
     // gRPC cancels one call after the other, and a worker freed by the first would begin another.
     dispatcher_.RunNoneAfter(deadline);
+    dispatcher_.EndStreams();
     server_->Shutdown(absl::ToChronoTime(deadline));
     done.Stop();
   }

@@ -25,7 +25,8 @@ TEST_CASE("the options bind, and their defaults are allowed values") {
   REQUIRE(defaults.run);
   CHECK(options.port == 8082);
   REQUIRE(Load({"--grpc.port=9000", "--grpc.max_receive_size=1MiB", "--grpc.worker_threads=3",
-                "--grpc.drain_timeout=3s", "--grpc.reflection=false"},
+                "--grpc.drain_timeout=3s", "--grpc.reflection=false", "--grpc.streams_max=5",
+                "--grpc.stream_window=7", "--grpc.stream_window_size=2MiB"},
                &options)
               .run);
   CHECK(options.port == 9000);
@@ -33,6 +34,9 @@ TEST_CASE("the options bind, and their defaults are allowed values") {
   CHECK(options.calls.worker_threads == 3);
   CHECK(options.drain_timeout == absl::Seconds(3));
   CHECK_FALSE(options.reflection);
+  CHECK(options.calls.streams_max == 5);
+  CHECK(options.calls.stream_window == 7);
+  CHECK(options.calls.stream_window_bytes == 2 << 20);
 }
 
 TEST_CASE("deadlines must be in order") {

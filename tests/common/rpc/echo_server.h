@@ -23,8 +23,8 @@ namespace saldo::rpc::testing {
 // Longer than anything a test waits for when all is well.
 constexpr absl::Duration kPatience = absl::Seconds(30);
 
-using EchoMethods = Echo::WithCallbackMethod_Say<
-    Echo::WithCallbackMethod_Later<Echo::WithRawCallbackMethod_Write<Echo::Service>>>;
+using EchoMethods = Echo::WithCallbackMethod_Say<Echo::WithCallbackMethod_Later<
+    Echo::WithRawCallbackMethod_Write<Echo::WithRawCallbackMethod_Flow<Echo::Service>>>>;
 
 class EchoService final : public EchoMethods {
  public:
@@ -32,16 +32,21 @@ class EchoService final : public EchoMethods {
   using LaterHandler =
       std::function<void(std::shared_ptr<AsyncCall>, const EchoRequest&, EchoResponse&)>;
 
+  using FlowHandler =
+      std::function<void(std::shared_ptr<StreamItem>, const EchoRequest&, EchoResponse&)>;
+
   explicit EchoService(Dispatcher& dispatcher)
       : say_(dispatcher, Echo::service_full_name(), "Say"),
         later_(dispatcher, Echo::service_full_name(), "Later"),
-        write_(dispatcher, Echo::service_full_name(), "Write") {}
+        write_(dispatcher, Echo::service_full_name(), "Write"),
+        flow_(dispatcher, Echo::service_full_name(), "Flow") {}
 
   SayHandler on_say = [](Call&, const EchoRequest& q, EchoResponse& p) {
     p.set_text(q.text());
     return absl::OkStatus();
   };
   LaterHandler on_later;  // of Write too
+  FlowHandler on_flow;
   // Sees each call of Say after it was queued or refused; the call lives until it is answered.
   std::function<void(const Call&)> on_accepted;
 
@@ -62,8 +67,15 @@ class EchoService final : public EchoMethods {
                                   grpc::ByteBuffer* p) override {
     return write_.UnaryAsync(c, q, p, &EchoService::HandleLater, this);
   }
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Flow(
+      grpc::CallbackServerContext* c) override {
+    return flow_.Stream(c, &EchoService::HandleFlow, this);
+  }
 
  private:
+  void HandleFlow(std::shared_ptr<StreamItem> item, const EchoRequest& q, EchoResponse& p) {
+    on_flow(std::move(item), q, p);
+  }
   void HandleLater(std::shared_ptr<AsyncCall> call, const EchoRequest& q, EchoResponse& p) {
     on_later(std::move(call), q, p);
   }
@@ -74,6 +86,7 @@ class EchoService final : public EchoMethods {
   Method say_;
   Method later_;
   Method write_;
+  StreamMethod flow_;
 };
 
 class SpanSink final : public trace::Sink {
