@@ -195,10 +195,10 @@ TEST_CASE("types are found by name and id") {
   AccountTypes built({first, second});
   const AccountTypes types = std::move(built);
   REQUIRE(types.all().size() == 2);
-  CHECK(types.Find("taxi_commission") == &types.all()[0]);
+  CHECK(types.Find("taxi_commission") == &types.all().front());
   CHECK(types.Find("wallet") == &types.all()[1]);
   CHECK(types.Find("taxi") == nullptr);
-  CHECK(types.Find(4) == &types.all()[0]);
+  CHECK(types.Find(4) == &types.all().front());
   CHECK(types.Find(0) == nullptr);
   CHECK(types.Find(5) == nullptr);
 }
