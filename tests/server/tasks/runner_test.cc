@@ -95,7 +95,24 @@ TEST_CASE("a task runs with its payload, and its result is kept") {
     return Sample(database, "saldo_tasks_runs_total{kind=\"echo\",result=\"done\"}") == "1";
   }));
   CHECK(Sample(database, "saldo_tasks_run_seconds_count{kind=\"echo\"}") == "1");
-  CHECK(Sample(database, "saldo_tasks_waiting{kind=\"echo\"}") == "0");
+}
+
+TEST_CASE("operators see how many tasks wait and run") {
+  Database database;
+  Program program(database);
+  program.kinds.Add(MakeKind("echo", [](TaskContext&) { return std::string(); }));
+  REQUIRE(database.store().Register(Soon(), program.kinds).ok());
+  for (const char* key : {"a", "b", "c"}) {
+    REQUIRE(database.store().Enqueue(Soon(), {"echo", key, "", absl::Now() + kPatience * 10}).ok());
+  }
+  database.Query(
+      "UPDATE tasks SET state = 'running', lease_owner = 'x', lease_until = now() + interval '1 "
+      "h' WHERE key = 'c'");
+  REQUIRE(program.runner.Start().ok());
+  CHECK(Eventually(kPatience, [&] {
+    return Sample(database, "saldo_tasks_waiting{kind=\"echo\"}") == "2" &&
+           Sample(database, "saldo_tasks_running{kind=\"echo\"}") == "1";
+  }));
 }
 
 TEST_CASE("two runners never run one key twice at once, and miss nothing") {
