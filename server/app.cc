@@ -25,14 +25,19 @@ App::App(ServerConfig config, program::Environment environment)
         if (sequencer_.has_value()) sequencer_->Wake();
       }),
       dispatcher_(config_.grpc.calls, registry_, tracing_.tracer()),
+      ledger_(config_.ledger, pool_, outbox_, dispatcher_, registry_, tracing_.tracer()),
       package_store_(pool_, outbox_, config_.packages.topic),
       package_service_(config_.packages, package_store_, dispatcher_, registry_),
       task_store_(pool_),
       task_runner_(config_.tasks, task_kinds_, task_store_, registry_, tracing_.tracer()),
       task_service_(task_kinds_, task_store_, task_runner_, dispatcher_),
-      grpc_(config_.grpc, dispatcher_, {&package_service_, &task_service_}),
+      grpc_(config_.grpc, dispatcher_, {&ledger_.service(), &package_service_, &task_service_}),
       parts_("saldo-server") {
   registry_.AddProcessMetrics();
+  if (environment.on_reload) {
+    // It logs what was wrong, and the old types stay.
+    environment.on_reload([this] { ledger_.Reload().IgnoreError(); });
+  }
   if (config_.jobs.sequencer_enabled) {
     sequencer_.emplace(config_.jobs.sequencer, config_.postgres.connection, registry_);
   }
@@ -48,6 +53,7 @@ App::App(ServerConfig config, program::Environment environment)
   parts_.Add(database_);
   if (sequencer_.has_value()) parts_.Add(*sequencer_);
   if (partition_keeper_.has_value()) parts_.Add(*partition_keeper_);
+  ledger_.AddTo(parts_);
   parts_.Add(task_runner_);
   parts_.Add(grpc_);
 }
@@ -61,6 +67,7 @@ void App::AddReadinessChecks() {
 }
 
 void App::AddTaskKinds() {
+  ledger_.AddTo(task_kinds_);
   // The keeper's own job stays, for writers must not run out of partitions when the queue stands
   // still. The task does the same on demand, and shows that it can be done.
   if (partition_keeper_.has_value()) {

@@ -17,6 +17,7 @@
 #include "common/runtime/service.h"
 #include "common/runtime/service_group.h"
 #include "common/schema/database.h"
+#include "server/accounts/ledger.h"
 #include "server/config.h"
 #include "server/jobs/partition_keeper.h"
 #include "server/jobs/sequencer.h"
@@ -63,6 +64,7 @@ class App final : public runtime::Service {
   std::optional<jobs::PartitionKeeper> partition_keeper_;
   outbox::Outbox outbox_;
   rpc::Dispatcher dispatcher_;
+  accounts::Ledger ledger_;
   packages::PackageStore package_store_;
   packages::PackageService package_service_;
   tasks::Kinds task_kinds_;

@@ -3,6 +3,9 @@
 #include "common/observability/config.h"
 #include "common/postgres/config.h"
 #include "common/rpc/config.h"
+#include "server/accounts/aggregation/config.h"
+#include "server/accounts/types/config.h"
+#include "server/accounts/writing/config.h"
 
 namespace saldo::server {
 
@@ -28,8 +31,16 @@ void Bind(config::Binder& binder, ServerConfig& config) {
                "How long a start waits for a database that is away");
   });
   binder.Section("packages", [&](config::Binder& b) { packages::Bind(b, config.packages); });
+  binder.Section("ledger", [&](config::Binder& b) {
+    accounts::Bind(b, config.ledger.ledger);
+    b.Section("writer", [&](config::Binder& w) { accounts::Bind(w, config.ledger.writer); });
+  });
   binder.Section("jobs", [&](config::Binder& b) {
     jobs::Bind(b, config.jobs);
+    b.Section("aggregation",
+              [&](config::Binder& a) { accounts::Bind(a, config.ledger.aggregation); });
+    b.Section("event_retention",
+              [&](config::Binder& r) { accounts::Bind(r, config.ledger.event_retention); });
     b.Section("tasks", [&](config::Binder& t) { tasks::Bind(t, config.tasks); });
   });
   binder.Check([&config] {

@@ -7,6 +7,7 @@
 #include "common/observability/log.h"
 #include "common/postgres/pool.h"
 #include "common/rpc/server.h"
+#include "server/accounts/ledger.h"
 #include "server/jobs/config.h"
 #include "server/packages/service.h"
 #include "server/tasks/config.h"
@@ -24,6 +25,7 @@ struct ServerConfig {
   // How long a start waits for a database that is away.
   absl::Duration database_start_timeout = absl::Seconds(60);
   packages::PackagesConfig packages;
+  accounts::LedgerOptions ledger;
   jobs::JobsConfig jobs;
   tasks::TasksConfig tasks;  // jobs.tasks
 
