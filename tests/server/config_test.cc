@@ -38,6 +38,7 @@ TEST_CASE("the keys of every part bind") {
             "--postgres.max_lifetime=10m", "--postgres.idle_in_transaction_timeout=9s",
             "--postgres.start_timeout=0s", "--grpc.port=1", "--grpc.worker_threads=4",
             "--metrics.port=2", "--status.port=3", "--log.format=console", "--packages.topic=t",
+            "--ledger.types_file=f", "--ledger.time_zone=Europe/Moscow",
             "--jobs.sequencer.enabled=false", "--jobs.partitions.enabled=false"},
            &server);
   INFO((result.faults.empty() ? "" : result.faults[0]));
@@ -54,6 +55,8 @@ TEST_CASE("the keys of every part bind") {
   CHECK(server.status.port == 3);
   CHECK(server.log.format == log::Format::kConsole);
   CHECK(server.packages.topic == "t");
+  CHECK(server.ledger.ledger.types_file == "f");
+  CHECK(server.ledger.ledger.time_zone == "Europe/Moscow");
   CHECK_FALSE(server.jobs.sequencer_enabled);
   CHECK_FALSE(server.jobs.partitions_enabled);
 }
