@@ -75,7 +75,12 @@ absl::StatusOr<Added> Add(Connection& connection, const CallContext& context,
                           const std::string& payload) {
   SALDO_ASSIGN_OR_RETURN(Result result, connection.Query(context, kAdd, kind, key, payload));
   SALDO_ASSIGN_OR_RETURN(const auto row, (std::move(result).One<int64_t, std::string>()));
-  return Added{.id = std::get<0>(row), .outcome = std::get<1>(row)};
+  const auto& [id, outcome] = row;
+  using Outcome = Added::Outcome;
+  return Added{.id = id,
+               .outcome = outcome == "made"      ? Outcome::kMade
+                          : outcome == "differs" ? Outcome::kDiffers
+                                                 : Outcome::kWaits};
 }
 
 }  // namespace saldo::cli::task

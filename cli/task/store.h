@@ -48,7 +48,8 @@ struct Filter {
 
 struct Added {
   int64_t id;
-  std::string outcome;  // made, waits or differs, see migrations/0004_tasks.sql
+  // As enqueue_task in migrations/0004_tasks.sql tells.
+  enum class Outcome { kMade, kWaits, kDiffers } outcome;
 };
 
 // By name.

@@ -155,13 +155,14 @@ absl::StatusOr<int> Run(postgres::Connection& connection, const Args& args, absl
   SALDO_RETURN_IF_ERROR(CheckKind(kinds, kind));
   SALDO_ASSIGN_OR_RETURN(const task::Added added, task::Add(connection, context, kind,
                                                             args.Get("key"), args.Get("payload")));
-  if (added.outcome == "differs") {
+  if (added.outcome == task::Added::Outcome::kDiffers) {
     return absl::AlreadyExistsError(
         absl::StrCat("task ", added.id, " of this kind and key waits with another payload"));
   }
-  absl::PrintF(added.outcome == "made" ? "task %d is added\n"
-                                       : "task %d was waiting already, and is brought forward\n",
-               added.id);
+  absl::PrintF("task %d %s\n", added.id,
+               added.outcome == task::Added::Outcome::kMade
+                   ? "is added"
+                   : "was waiting already, and is brought forward");
   std::fflush(stdout);
   if (!args.Has("wait")) return 0;
   return Wait(connection, until, added.id);
