@@ -8,9 +8,12 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "bench/echo_server.h"
 #include "bench/harness.h"
 #include "bench/stack.h"
 #include "bench/subjects.h"
@@ -97,7 +100,8 @@ int Main(const std::vector<std::string>& arguments) {
     absl::FPrintF(stderr, "saldo-bench: %s\n", std::string(args.status().message()));
     return 2;
   }
-  std::vector<Benchmark> all = {RelayDrain(), RelayLatency(), Create(), RelayOutage()};
+  std::vector<Benchmark> all = {RelayDrain(), RelayLatency(), Create(), RelayOutage(),
+                                LedgerWrite()};
   if (args->help()) {
     absl::PrintF("%s\nfigures:\n", cli::HelpText(spec));
     for (const Benchmark& benchmark : all) {
@@ -125,4 +129,12 @@ int Main(const std::vector<std::string>& arguments) {
 }  // namespace
 }  // namespace saldo::bench
 
-int main(int argc, char** argv) { return saldo::bench::Main({argv + 1, argv + argc}); }
+int main(int argc, char** argv) {
+  int port = 0;
+  // A part of a benchmark that has to be a process of its own.
+  if (argc == 2 && absl::StartsWith(argv[1], "--echo-server=") &&
+      absl::SimpleAtoi(argv[1] + sizeof("--echo-server=") - 1, &port)) {
+    return saldo::bench::ServeEcho(port).ok() ? 0 : 1;
+  }
+  return saldo::bench::Main({argv + 1, argv + argc});
+}

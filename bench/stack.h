@@ -40,6 +40,8 @@ class Stack {
 
   devstack::PostgresCluster& postgres() { return *postgres_; }
   devstack::KafkaBroker& kafka() { return *kafka_; }
+  // A path in the temporary folder.
+  std::string File(const std::string& name) const { return dir_.File(name); }
   std::string brokers() const { return kafka_->bootstrap_servers(); }
   std::string dsn(const std::string& database) const { return postgres_->tcp_dsn(database); }
 

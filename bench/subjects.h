@@ -13,5 +13,7 @@ Benchmark RelayLatency();
 Benchmark RelayOutage();
 // CreatePackageV1 against its own SQL.
 Benchmark Create();
+// WriteEvents of one event against an empty call, and how the shape of the load changes it.
+Benchmark LedgerWrite();
 
 }  // namespace saldo::bench
