@@ -94,6 +94,7 @@ absl::Status CheckAction(const Args& args) {
 
 absl::Status CheckKind(const std::vector<task::Kind>& kinds, const std::string& wanted) {
   std::vector<std::string> names;
+  names.reserve(kinds.size());
   for (const task::Kind& kind : kinds) names.push_back(kind.kind);
   if (std::find(names.begin(), names.end(), wanted) != names.end()) return absl::OkStatus();
   if (names.empty()) {

@@ -73,8 +73,9 @@ TEST_CASE("a real server does what saldo task run asks for") {
 
   const Outcome kinds = Saldo({"kinds", dsn});
   CHECK(kinds.code == 0);
-  CHECK_THAT(kinds.text, Catch::Contains("partitions    * * * * *       5         5m") &&
-                             Catch::Contains("task_cleanup  17 * * * *"));
+  CHECK_THAT(kinds.text, Catch::Contains("\npartitions ") && Catch::Contains("  * * * * *  ") &&
+                             Catch::Contains("\ntask_cleanup ") &&
+                             Catch::Contains("  17 * * * *  "));
   const Outcome run = Saldo({"run", "partitions", "--wait", "--timeout=30s", dsn});
   INFO(run.text);
   CHECK(run.code == 0);
