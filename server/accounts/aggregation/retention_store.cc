@@ -21,8 +21,10 @@ constexpr Statement kTypes{"event_retention.types",
 // Whoever holds an id up to the last one took it before now, and checked its events before that.
 constexpr Statement kMarkFilled{
     "event_retention.mark_filled",
-    "UPDATE partitions SET filled_at = clock_timestamp() WHERE parent = 'events_' || $1 "
-    "AND filled_at IS NULL AND upper_bound <= (SELECT last_value FROM batch_id_seq)"};
+    "WITH ids AS MATERIALIZED (SELECT last_value FROM batch_id_seq),"
+    " seen AS MATERIALIZED (SELECT last_value, clock_timestamp() AS at FROM ids) "
+    "UPDATE partitions SET filled_at = seen.at FROM seen "
+    "WHERE parent = 'events_' || $1 AND filled_at IS NULL AND upper_bound <= seen.last_value"};
 
 // The pace at which ids were used between the last two moments at which partitions were found
 // filled. Only right after the last of them, so that a width that an operator sets lasts a while.

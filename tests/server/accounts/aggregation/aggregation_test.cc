@@ -175,11 +175,11 @@ TEST_CASE("several that run at once add nothing twice") {
   std::vector<std::unique_ptr<Aggregation>> several;
   for (int i = 0; i < 3; ++i) {
     several.push_back(std::make_unique<Aggregation>(
-        AggregationOptions{.interval = absl::Milliseconds(1), .batch_limit = 1 + i * 3},
+        AggregationOptions{.interval = absl::Milliseconds(5), .batch_limit = 1 + i * 3},
         database.pool(), database.registry()));
     MustBeOk(several.back()->Start());
   }
-  for (int i = 0; i < 60; ++i) {
+  for (int i = 0; i < 40; ++i) {
     std::vector<TestEvent> events;
     for (size_t e = 0; e <= random() % 5; ++e) {
       const size_t at = random() % 6;
@@ -192,12 +192,12 @@ TEST_CASE("several that run at once add nothing twice") {
   }
   runtime::StopSignal stop;
   REQUIRE(testing::Eventually(
-      absl::Seconds(30), [&] { return database.Query("SELECT last_seq FROM sequencer") == "60"; }));
+      absl::Seconds(30), [&] { return database.Query("SELECT last_seq FROM sequencer") == "40"; }));
   REQUIRE(several[0]->CatchUp(stop).ok());
-  CHECK(Cursor(database) == 60);
+  CHECK(Cursor(database) == 40);
   for (auto& one : several) one->Stop();
   CHECK(database.WrongTurnovers() == "");
-  CHECK(Metric(database, "saldo_aggregation_batches_total") == "60");
+  CHECK(Metric(database, "saldo_aggregation_batches_total") == "40");
 }
 
 TEST_CASE("who finds another at work does not wait, unless to catch up") {

@@ -130,6 +130,30 @@ class LedgerDatabase {
     return batch.id();
   }
 
+  // Partitions of so many batch ids for the type's events, from here on, and no others.
+  void Narrow(int32_t type, int64_t width) const {
+    Query(absl::StrCat(
+        "DO $$ DECLARE p record; BEGIN FOR p IN SELECT * FROM partitions WHERE parent = 'events_",
+        type,
+        "' LOOP EXECUTE format('DROP TABLE %I', p.parent || '_' || p.lower_bound); END LOOP; "
+        "DELETE FROM partitions WHERE parent = 'events_",
+        type, "'; UPDATE partitioned_tables SET width = ", width, " WHERE parent = 'events_", type,
+        "'; PERFORM extend_partitions('events_", type, "', 0, 3); END $$"));
+  }
+  // As if the type's partitions had been filled so much earlier.
+  void AgePartitions(int32_t type, const std::string& interval) const {
+    Query(absl::StrCat("UPDATE partitions SET filled_at = filled_at - '", interval,
+                       "'::interval WHERE parent = 'events_", type, "'"));
+  }
+  // "0-10 10-20", with a "!" after those that are known to be filled.
+  std::string Bounds(int32_t type) const {
+    return Query(absl::StrCat(
+        "SELECT coalesce(string_agg(lower_bound || '-' || upper_bound || CASE WHEN filled_at IS "
+        "NULL THEN '' ELSE '!' END, ' ' ORDER BY lower_bound), '') FROM partitions WHERE parent = "
+        "'events_",
+        type, "'"));
+  }
+
   // Lets a sequencer give every committed batch its seq, and notice every rollback when there are
   // no open transactions.
   void Sequence() {
