@@ -35,6 +35,10 @@ constexpr Statement kSetTimeout{"postgres.set_timeout",
 // crash.
 constexpr Statement kIncarnation{"postgres.incarnation", "SELECT stats_reset FROM pg_stat_wal"};
 
+constexpr const char* kIndexPlansOnly =
+    " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off"
+    " -c enable_hashjoin=off -c enable_mergejoin=off";
+
 void LogNotice(void*, const PGresult* result) {
   const char* severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
   const char* message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
@@ -97,7 +101,8 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectionOpt
                    " -c client_connection_check_interval=2000 -c TimeZone=UTC"
                    // Our statements are short. Compiling one that the planner, without statistics
                    // of a new partition, takes for long costs more than running it.
-                   " -c jit=off");
+                   " -c jit=off",
+                   options.index_plans_only ? kIndexPlansOnly : "");
   const std::string user_timeout_ms =
       absl::StrCat(absl::ToInt64Milliseconds(options.connect_timeout));
   const char* keywords[] = {"dbname",  "application_name", "client_encoding",

@@ -35,6 +35,10 @@ struct ConnectionOptions {
   // How long an open transaction may wait for its client before the server ends it: frees the row
   // locks of a hung process.
   absl::Duration idle_in_transaction_timeout = absl::Seconds(60);
+  // For sessions whose statements are few, short and walk along indexes: they are planned once, for
+  // any parameters, and only so. The planner, which knows nothing of a table that was just filled,
+  // would now and then read all of it.
+  bool index_plans_only = false;
 };
 
 class Connection {

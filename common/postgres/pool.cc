@@ -41,20 +41,25 @@ Pool::Pool(PoolOptions options, metrics::Registry& registry)
       statement_metrics_(registry),
       registry_(registry),
       wait_seconds_(registry.AddHistogram("saldo_postgres_pool_wait_seconds",
-                                          "Wait for a free connection.", {},
+                                          "Wait for a free connection.", {{"pool", options_.name}},
                                           metrics::LatencyBuckets())),
-      transaction_seconds_(registry.AddHistogram(
-          "saldo_postgres_transaction_seconds",
-          "Time of a transaction with all its tries and waits.", {}, metrics::LatencyBuckets())),
+      transaction_seconds_(
+          registry.AddHistogram("saldo_postgres_transaction_seconds",
+                                "Time of a transaction with all its tries and waits.",
+                                {{"pool", options_.name}}, metrics::LatencyBuckets())),
       acquire_timeouts_(
           registry.AddCounter("saldo_postgres_pool_timeouts_total",
-                              "Calls that got no connection within the pool's acquire_timeout.")),
-      connects_(registry.AddCounter("saldo_postgres_connects_total", "Connections opened.")),
+                              "Calls that got no connection within the pool's acquire_timeout.",
+                              {{"pool", options_.name}})),
+      connects_(registry.AddCounter("saldo_postgres_connects_total", "Connections opened.",
+                                    {{"pool", options_.name}})),
       busy_gauge_(registry.AddGauge("saldo_postgres_pool_connections", "Connections by state.",
-                                    {{"state", "busy"}})),
+                                    {{"pool", options_.name}, {"state", "busy"}})),
       idle_gauge_(registry.AddGauge("saldo_postgres_pool_connections", "Connections by state.",
-                                    {{"state", "idle"}})) {
-  registry.AddGauge("saldo_postgres_pool_connections_max", "The pool's bound.")
+                                    {{"pool", options_.name}, {"state", "idle"}})) {
+  registry
+      .AddGauge("saldo_postgres_pool_connections_max", "The pool's bound.",
+                {{"pool", options_.name}})
       .Set(options_.max_connections);
 }
 

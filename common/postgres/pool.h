@@ -23,6 +23,8 @@
 namespace saldo::postgres {
 
 struct PoolOptions {
+  // The label `pool` of its metrics.
+  std::string name = "calls";
   ConnectionOptions connection;
   // 1..1000. More than twice the server's cores seldom helps.
   int max_connections = 16;

@@ -6,11 +6,25 @@
 
 namespace saldo::accounts {
 
+namespace {
+
+postgres::PoolOptions WriterPool(postgres::PoolOptions options) {
+  options.name = "writer";
+  options.connection.application_name += "-writer";
+  options.connection.index_plans_only = true;
+  // One writes; another may have to ask what became of its COMMIT.
+  options.max_connections = 2;
+  return options;
+}
+
+}  // namespace
+
 Ledger::Ledger(LedgerOptions options, postgres::Pool& pool, const outbox::Outbox& outbox,
                rpc::Dispatcher& dispatcher, metrics::Registry& registry,
                const trace::Tracer& tracer)
     : types_(options.ledger, pool, registry),
-      writer_(options.writer, pool, outbox, registry, tracer),
+      writer_pool_(WriterPool(pool.options()), registry),
+      writer_(options.writer, writer_pool_, outbox, registry, tracer),
       service_([this] { return types_.current(); }, writer_, dispatcher) {
   if (options.aggregation.enabled)
     aggregation_.emplace(options.aggregation.options, pool, registry);

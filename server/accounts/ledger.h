@@ -45,6 +45,7 @@ class Ledger {
 
  private:
   AccountTypeRegistry types_;
+  postgres::Pool writer_pool_;
   std::optional<Aggregation> aggregation_;
   std::optional<EventRetention> event_retention_;
   Writer writer_;

@@ -50,7 +50,7 @@ struct TestWriter {
   explicit TestWriter(const LedgerDatabase& ledger, const WriterOptions& options = {})
       : TestWriter(ledger.database.dsn(), options) {}
   explicit TestWriter(const std::string& dsn, const WriterOptions& options = {})
-      : pool({.connection = {.dsn = dsn}}, registry),
+      : pool({.connection = {.dsn = dsn, .index_plans_only = true}}, registry),
         writer(options, pool, outbox, registry, tracer) {
     writer.Start().IgnoreError();
   }
