@@ -67,10 +67,11 @@ class EventCheck {
 
   void Info(const std::string& info) {
     if (info.empty()) return;
+    const size_t first = info.find_first_not_of(" \t\r\n");
     if (info.size() > kInfoBytesMax) {
       Fault("info",
             absl::StrCat("has ", info.size(), " bytes; at most ", kInfoBytesMax, " are kept"));
-    } else if (info[info.find_first_not_of(" \t\r\n")] != '{' || !nlohmann::json::accept(info)) {
+    } else if (first == std::string::npos || info[first] != '{' || !nlohmann::json::accept(info)) {
       Fault("info", "must be a JSON object");
     }
   }

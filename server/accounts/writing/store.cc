@@ -146,14 +146,16 @@ absl::StatusOr<Before> ReadBefore(postgres::Transaction& tx,
                                   const std::vector<std::string_view>& request_ids,
                                   const std::vector<int64_t>& account_ids) {
   SALDO_RETURN_IF_ERROR(tx.Defer(kHoldEpoch));
-  SALDO_RETURN_IF_ERROR(tx.Defer(kFindRequests, request_ids));
   if (!account_ids.empty()) SALDO_RETURN_IF_ERROR(tx.Defer(kLockBalances, account_ids));
+  // After the locks: when they waited for another server that was writing one of these requests,
+  // it is found, rather than decided again on the balances that it left.
+  SALDO_RETURN_IF_ERROR(tx.Defer(kFindRequests, request_ids));
   SALDO_RETURN_IF_ERROR(tx.Defer(kTakeBatchId));
   SALDO_ASSIGN_OR_RETURN(std::vector<Result> results, tx.Send());
   Before before;
-  SALDO_ASSIGN_OR_RETURN(before.requests, KnownRequests(std::move(results[1])));
+  SALDO_ASSIGN_OR_RETURN(before.requests, KnownRequests(std::move(results[results.size() - 2])));
   if (!account_ids.empty()) {
-    SALDO_ASSIGN_OR_RETURN(const auto rows, (std::move(results[2]).As<int64_t, Decimal>()));
+    SALDO_ASSIGN_OR_RETURN(const auto rows, (std::move(results[1]).As<int64_t, Decimal>()));
     for (const auto& [account_id, balance] : rows) before.balances.push_back({account_id, balance});
   }
   SALDO_ASSIGN_OR_RETURN(const auto row, (std::move(results.back()).One<int64_t, int32_t>()));

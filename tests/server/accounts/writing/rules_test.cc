@@ -100,6 +100,9 @@ TEST_CASE("bad input names the field and the limit") {
       {"events[0].info", "JSON object", [](R& r) { r.mutable_events(0)->set_info("{\"a\":}"); }},
       {"events[0].info", "JSON object", [](R& r) { r.mutable_events(0)->set_info("[1]"); }},
       {"events[0].info", "JSON object", [](R& r) { r.mutable_events(0)->set_info("  "); }},
+      // Long enough to lie on the heap, where a look before its start is seen.
+      {"events[0].info", "JSON object",
+       [](R& r) { r.mutable_events(0)->set_info(std::string(100, ' ')); }},
       {"events[0].info", "at most 4096",
        [](R& r) { r.mutable_events(0)->set_info("{\"a\":\"" + std::string(4096, 'x') + "\"}"); }},
   }));

@@ -162,6 +162,55 @@ TEST_CASE("the same request twice in one batch is written once") {
   CHECK(ledger.Number("SELECT count(*) FROM events") == 1);
 }
 
+TEST_CASE("a request repeated at another server while it is being written gets its answer") {
+  const LedgerDatabase ledger;
+  TestWriter first(ledger);
+  TestWriter second(ledger);
+  for (const int client : {1, 2}) {
+    const std::string id = "start" + std::to_string(client);
+    REQUIRE(first.Write(Request(id, {Event("wallet", client, "5")})).ok());
+  }
+  metrics::Registry registry;
+  postgres::Pool pool({.connection = {.dsn = ledger.database.dsn()}}, registry);
+  constexpr postgres::Statement kLock{
+      "test.lock",
+      "SELECT balance::text FROM account_balances ORDER BY account_id DESC LIMIT 1 FOR UPDATE"};
+  const auto waiting = [&ledger](int64_t writers) {
+    return testing::Eventually(absl::Seconds(30), [&] {
+      return ledger.Number(
+                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+                 "AND datname = current_database()") == writers;
+    });
+  };
+  // Takes all that both have, so it could not be written after itself.
+  const auto request = Request("r", {Event("wallet", 1, "-5"), Event("wallet", 2, "-5")});
+  absl::StatusOr<Written> answers[2] = {absl::UnknownError(""), absl::UnknownError("")};
+  absl::BlockingCounter answered(2);
+  const auto submit = [&](TestWriter& writer, absl::StatusOr<Written>& answer) {
+    writer.Submit(request, [&](absl::StatusOr<Written> result) {
+      answer = std::move(result);
+      answered.DecrementCount();
+    });
+  };
+  const absl::Status held = pool.Transact(CallContext::WithTimeout(absl::Seconds(60)),
+                                          {.name = "test.hold"}, [&](postgres::Transaction& tx) {
+                                            const absl::Status locked = tx.Query(kLock).status();
+                                            submit(first, answers[0]);
+                                            CHECK(waiting(1));
+                                            submit(second, answers[1]);
+                                            CHECK(waiting(2));
+                                            return locked;
+                                          });
+  REQUIRE(held.ok());
+  answered.Wait();
+  for (const auto& answer : answers) {
+    INFO(answer.status().ToString());
+    REQUIRE(answer.ok());
+    CHECK(answer->batch_id == answers[0]->batch_id);
+  }
+  CHECK(ledger.Number("SELECT count(*) FROM events") == 4);
+}
+
 TEST_CASE("too much that waits is refused at once, with when to try again") {
   const LedgerDatabase ledger;
   WriterOptions options;
