@@ -34,7 +34,15 @@ Aggregation::Aggregation(const AggregationOptions& options, postgres::Pool& pool
                                            "Duration of a run that added batches.", {},
                                            metrics::LatencyBuckets())),
       job_("aggregation", {.interval = options.interval},
-           [this](runtime::StopSignal&) { return RunOnce(); }) {}
+           [this](runtime::StopSignal& stop) { return RunAndRest(stop); }) {}
+
+absl::StatusOr<bool> Aggregation::RunAndRest(runtime::StopSignal& stop) {
+  const absl::Time start = absl::Now();
+  SALDO_ASSIGN_OR_RETURN(const bool more, RunOnce());
+  if (absl::Seconds(lag_seconds_.Value()) < options_.lag_max)
+    stop.WaitFor((absl::Now() - start) * (1 / options_.share - 1));
+  return more;
+}
 
 absl::StatusOr<bool> Aggregation::RunOnce() {
   SALDO_ASSIGN_OR_RETURN(const Chunk chunk, RunChunk());
@@ -59,7 +67,8 @@ absl::StatusOr<Aggregation::Chunk> Aggregation::RunChunk() {
   const absl::Time start = absl::Now();
   Chunk chunk;
   const absl::Status status =
-      pool_.Transact(CallContext::WithTimeout(kCallTimeout), {.name = "aggregation.chunk"},
+      pool_.Transact(CallContext::WithTimeout(kCallTimeout),
+                     {.name = "aggregation.chunk", .asynchronous_commit = true},
                      [&](postgres::Transaction& tx) { return TakeChunk(tx, &chunk); });
   if (!status.ok()) failures_total_.Increment();
   SALDO_RETURN_IF_ERROR(status);

@@ -25,6 +25,11 @@ struct AggregationOptions {
   // The most events of one run, but for the last batch. A larger chunk costs less per event, where
   // accounts repeat, and up to 1 KB of the database's memory for each account and day.
   int event_limit = 200'000;
+  // The part of its time that the job may work while writes go on: what it takes from the database,
+  // they lack. Larger chunks cost less for each event, so it keeps up with less; above `lag_max` it
+  // no longer holds back.
+  double share = 0.25;
+  absl::Duration lag_max = absl::Seconds(10);
 };
 
 class Aggregation : public runtime::Service {
@@ -54,6 +59,8 @@ class Aggregation : public runtime::Service {
     int64_t events = 0;
   };
 
+  // Runs and then rests, see AggregationOptions::share.
+  absl::StatusOr<bool> RunAndRest(runtime::StopSignal& stop);
   absl::StatusOr<Chunk> RunChunk();
   absl::Status TakeChunk(postgres::Transaction& tx, Chunk* chunk);
   absl::Status ShowLag();

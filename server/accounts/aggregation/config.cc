@@ -13,6 +13,10 @@ void Bind(config::Binder& binder, AggregationConfig& config) {
              "The most batches of one run");
   binder.Int("event_limit", &options.event_limit, {.min = 1, .max = 10'000'000},
              "The most events of one run, but for its last batch");
+  binder.Float("share", &options.share, {.min = 0.01, .max = 1},
+               "The part of its time that it may work, so that writes are not slowed down");
+  binder.Duration("lag_max", &options.lag_max, {.min = absl::ZeroDuration(), .max = absl::Hours(1)},
+                  "Above this lag it works all the time");
 }
 
 void Bind(config::Binder& binder, EventRetentionConfig& config) {
@@ -23,9 +27,6 @@ void Bind(config::Binder& binder, EventRetentionConfig& config) {
                   {.min = absl::Milliseconds(100), .max = absl::Hours(1)}, "From run to run");
   binder.Int("ahead", &options.ahead, {.min = 1, .max = 100},
              "Empty partitions to keep ahead, for each account type");
-  binder.Duration("request_retention", &options.request_retention,
-                  {.min = absl::Minutes(1), .max = absl::Hours(24 * 366)},
-                  "How long a repeated write is recognised by its request_id, at least");
 }
 
 }  // namespace saldo::accounts
