@@ -103,6 +103,7 @@ absl::StatusOr<std::vector<absl::Time>> Resolve(ReadingStore& store, const CallC
     SALDO_ASSIGN_OR_RETURN(starts, store.DayStarts(context, days));
   }
   std::vector<absl::Time> moments;
+  moments.reserve(asked.size());
   size_t next_day = 0;
   for (const AskedMoment& one : asked)
     moments.push_back(one.day.has_value() ? starts[next_day++] : one.time);

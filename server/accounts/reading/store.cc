@@ -191,6 +191,7 @@ absl::StatusOr<Result> ReadingStore::Read(const CallContext& context, const Scop
 absl::StatusOr<std::vector<absl::Time>> ReadingStore::DayStarts(
     const CallContext& context, const std::vector<absl::CivilDay>& days) {
   std::vector<std::string> texts;
+  texts.reserve(days.size());
   for (const absl::CivilDay day : days) texts.push_back(DayText(day));
   SALDO_ASSIGN_OR_RETURN(Result result, pool_.Read(context, kDayStarts, texts));
   SALDO_ASSIGN_OR_RETURN(const auto rows, std::move(result).As<absl::Time>());

@@ -124,6 +124,30 @@ TEST_CASE("a list that is read until now ends at the now of its first page") {
   CHECK(second.next_page_token().empty());
 }
 
+TEST_CASE("balances do not flicker while batches are aggregated") {
+  OneAccount one;
+  for (int i = 0; i < 60; ++i) one.Write(absl::Now() - absl::Hours(i * 7));
+  const absl::Time middle = absl::Now() - absl::Hours(30 * 7) + absl::Hours(1);
+  one.database().Sequence();
+  std::vector<std::unique_ptr<Aggregation>> several;
+  for (int i = 0; i < 2; ++i) {
+    several.push_back(std::make_unique<Aggregation>(
+        AggregationOptions{.interval = absl::Milliseconds(1), .batch_limit = 1},
+        one.database().pool(), one.database().registry()));
+    MustBeOk(several.back()->Start());
+  }
+  int asked = 0;
+  do {
+    REQUIRE(one.Balance(At(absl::Now())) == "60.00");
+    REQUIRE(one.Balance(At(middle)) == "30.00");
+    ++asked;
+  } while (one.database().Query("SELECT seq FROM cursors WHERE consumer = 'aggregation'") != "60");
+  CHECK(asked > 1);
+  for (auto& aggregation : several) aggregation->Stop();
+  CHECK(one.database().WrongTurnovers() == "");
+  CHECK(one.Balance(At(middle)) == "30.00");
+}
+
 TEST_CASE("an event ahead of time counts when its time has come") {
   OneAccount one;
   const absl::Time now = absl::Now();

@@ -33,8 +33,8 @@ class Questions {
                 .group_by = {},
                 .filter = {}};
     const size_t grouping = history_.Below(3);
-    if (grouping >= 1) asked.group_by.push_back("product");
-    if (grouping == 2) asked.group_by.push_back("region");
+    if (grouping >= 1) asked.group_by.emplace_back("product");
+    if (grouping == 2) asked.group_by.emplace_back("region");
     if (history_.Below(3) == 0) asked.filter["product"] = history_.Below(2) == 0 ? "a" : "b";
     if (history_.Below(3) == 0) asked.filter["region"] = history_.Below(2) == 0 ? "n" : "";
     return asked;
@@ -49,8 +49,8 @@ class Questions {
   }
   static void Select(const Asked& asked, v1::Selection& selection) {
     // In any order.
-    for (auto name = asked.group_by.rbegin(); name != asked.group_by.rend(); ++name)
-      selection.add_group_by(*name);
+    for (const std::string& name : asked.group_by) selection.add_group_by(name);
+    std::reverse(selection.mutable_group_by()->begin(), selection.mutable_group_by()->end());
     for (const auto& [name, value] : asked.filter) (*selection.mutable_filter())[name] = value;
   }
 
