@@ -13,6 +13,7 @@
 #include "cli/stack/stack.h"
 #include "cli/tail/tail.h"
 #include "cli/task/task.h"
+#include "cli/verify/verify.h"
 
 namespace saldo::cli {
 namespace {
@@ -31,6 +32,7 @@ constexpr Command kCommands[] = {
     {"stack", "start PostgreSQL, Kafka and Saldo for a first try", &RunStack},
     {"tail", "show the messages of a Kafka topic", &RunTail},
     {"task", "show what is done in the background, and have it done", &RunTask},
+    {"verify", "check that balances, turnovers and order agree with the events", &RunVerify},
 };
 
 void PrintHelp(std::FILE* to) {
