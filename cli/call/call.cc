@@ -21,6 +21,8 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "hablof/logistic_package_api/v1/logistic_package_api.pb.h"
+#include "saldo/v1/account_service.pb.h"
+#include "saldo/v1/task_service.pb.h"
 
 namespace saldo::cli {
 namespace {
@@ -29,8 +31,10 @@ namespace pb = google::protobuf;
 
 // Every service whose methods can be called by name. Naming a message links its file in.
 std::vector<const pb::ServiceDescriptor*> Services() {
-  return {hablof::logistic_package_api::v1::Package::descriptor()->file()->FindServiceByName(
-      "LogisticPackageApiService")};
+  return {v1::WriteEventsRequest::descriptor()->file()->FindServiceByName("AccountService"),
+          hablof::logistic_package_api::v1::Package::descriptor()->file()->FindServiceByName(
+              "LogisticPackageApiService"),
+          v1::Task::descriptor()->file()->FindServiceByName("TaskService")};
 }
 
 CommandSpec Spec() {
@@ -42,6 +46,7 @@ CommandSpec Spec() {
   for (const pb::ServiceDescriptor* service : Services()) {
     for (int i = 0; i < service->method_count(); ++i) {
       const pb::MethodDescriptor* method = service->method(i);
+      if (method->client_streaming()) continue;
       absl::StrAppend(&spec.about, "\n  ", method->name(), "  {");
       const pb::Descriptor* input = method->input_type();
       for (int f = 0; f < input->field_count(); ++f) {
@@ -61,9 +66,11 @@ CommandSpec Spec() {
 absl::StatusOr<const pb::MethodDescriptor*> FindMethod(const std::string& name) {
   std::string known;
   for (const pb::ServiceDescriptor* service : Services()) {
-    if (const pb::MethodDescriptor* method = service->FindMethodByName(name)) return method;
     for (int i = 0; i < service->method_count(); ++i) {
-      absl::StrAppend(&known, known.empty() ? "" : ", ", service->method(i)->name());
+      const pb::MethodDescriptor* method = service->method(i);
+      if (method->client_streaming()) continue;  // one answer is what this command shows
+      if (method->name() == name) return method;
+      absl::StrAppend(&known, known.empty() ? "" : ", ", method->name());
     }
   }
   return UsageError(absl::StrCat("there is no method '", name, "'; there are ", known));

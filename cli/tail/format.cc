@@ -4,12 +4,14 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "hablof/proto/v1/package_event.pb.h"
+#include "saldo/v1/account_event.pb.h"
 
 namespace saldo::cli {
 namespace {
@@ -40,6 +42,23 @@ std::string EventToJson(hablof::proto::v1::PackageEvent event) {
   return json;
 }
 
+std::optional<std::string> AccountEventToJson(const std::string& value) {
+  v1::AccountEvent event;
+  std::string json;
+  if (!event.ParseFromString(value) || !pb::util::MessageToJsonString(event, &json).ok())
+    return std::nullopt;
+  return json;
+}
+
+// By what the message says that it is, where that is known here.
+std::string FormatBody(const kafka::ReceivedMessage& message) {
+  const std::string* type = message.FindHeader("ce_type");
+  if (type != nullptr && *type == v1::AccountEvent::descriptor()->full_name()) {
+    if (const auto json = AccountEventToJson(*message.value)) return *json;
+  }
+  return FormatValue(*message.value);
+}
+
 }  // namespace
 
 std::string FormatValue(const std::string& value) {
@@ -59,8 +78,8 @@ std::string FormatMessage(const kafka::ReceivedMessage& message) {
   for (const auto& [name, value] : message.headers) {
     absl::StrAppend(&text, "  ", name, ": ", FormatValue(value), "\n");
   }
-  absl::StrAppend(&text, "  ",
-                  message.value.has_value() ? FormatValue(*message.value) : "(no value)", "\n");
+  absl::StrAppend(&text, "  ", message.value.has_value() ? FormatBody(message) : "(no value)",
+                  "\n");
   return text;
 }
 

@@ -24,16 +24,17 @@ constexpr absl::Duration kPoll = absl::Milliseconds(200);
 constexpr absl::Duration kMetadataTimeout = absl::Seconds(10);
 
 CommandSpec Spec() {
-  return {.usage = "saldo tail [OPTIONS] TOPIC",
-          .about =
-              "Shows the messages of a Kafka topic as they come, until Ctrl-C. Values of "
-              "omp-package-events are\ndecoded. Reads outside any consumer group, so it takes "
-              "nothing from anybody.",
-          .options = {{"kafka", "HOST:PORT", "the brokers; $SALDO_KAFKA_BROKERS or 127.0.0.1:9092"},
-                      {"from-beginning", "", "also those that are there already"},
-                      {"count", "N", "end after so many messages"}},
-          .operands_min = 1,
-          .operands_max = 1};
+  return {
+      .usage = "saldo tail [OPTIONS] TOPIC",
+      .about =
+          "Shows the messages of a Kafka topic as they come, until Ctrl-C. Events of accounts and "
+          "packages are\ndecoded. Reads outside any consumer group, so it takes "
+          "nothing from anybody.",
+      .options = {{"kafka", "HOST:PORT", "the brokers; $SALDO_KAFKA_BROKERS or 127.0.0.1:9092"},
+                  {"from-beginning", "", "also those that are there already"},
+                  {"count", "N", "end after so many messages"}},
+      .operands_min = 1,
+      .operands_max = 1};
 }
 
 std::string DefaultBrokers() {

@@ -25,7 +25,8 @@ Ledger::Ledger(LedgerOptions options, postgres::Pool& pool, const outbox::Outbox
     : types_(options.ledger, pool, registry),
       writer_pool_(WriterPool(pool.options()), registry),
       writer_(options.writer, writer_pool_, outbox, registry, tracer),
-      service_([this] { return types_.current(); }, writer_, dispatcher) {
+      reader_(pool),
+      service_([this] { return types_.current(); }, writer_, reader_, dispatcher) {
   if (options.aggregation.enabled)
     aggregation_.emplace(options.aggregation.options, pool, registry);
   if (options.event_retention.enabled) {

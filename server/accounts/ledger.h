@@ -14,6 +14,7 @@
 #include "server/accounts/aggregation/aggregation.h"
 #include "server/accounts/aggregation/config.h"
 #include "server/accounts/aggregation/retention.h"
+#include "server/accounts/reading/reader.h"
 #include "server/accounts/service.h"
 #include "server/accounts/types/config.h"
 #include "server/accounts/types/registry.h"
@@ -49,6 +50,7 @@ class Ledger {
   std::optional<Aggregation> aggregation_;
   std::optional<EventRetention> event_retention_;
   Writer writer_;
+  BalanceReader reader_;
   AccountService service_;
 };
 

@@ -26,11 +26,18 @@ void Fill(const Written& written, v1::WriteEventsResponse& response) {
 
 }  // namespace
 
-AccountService::AccountService(Types types, Writer& writer, rpc::Dispatcher& dispatcher)
+AccountService::AccountService(Types types, Writer& writer, BalanceReader& reader,
+                               rpc::Dispatcher& dispatcher)
     : types_(std::move(types)),
       writer_(writer),
+      reader_(reader),
       write_(dispatcher, Api::service_full_name(), "WriteEvents"),
-      write_stream_(dispatcher, Api::service_full_name(), "WriteEventsStream") {}
+      write_stream_(dispatcher, Api::service_full_name(), "WriteEventsStream"),
+      get_balance_(dispatcher, Api::service_full_name(), "GetBalance"),
+      batch_get_balances_(dispatcher, Api::service_full_name(), "BatchGetBalances"),
+      get_turnover_(dispatcher, Api::service_full_name(), "GetTurnover"),
+      list_turnovers_(dispatcher, Api::service_full_name(), "ListTurnovers"),
+      list_events_(dispatcher, Api::service_full_name(), "ListEvents") {}
 
 void AccountService::Write(std::shared_ptr<rpc::AsyncCall> call,
                            const v1::WriteEventsRequest& request,

@@ -5,6 +5,7 @@
 
 #include "absl/time/time.h"
 #include "hablof/proto/v1/package_event.pb.h"
+#include "saldo/v1/account_event.pb.h"
 
 namespace saldo::cli {
 namespace {
@@ -52,6 +53,16 @@ TEST_CASE("a message shows where it is, its key, headers and value") {
   message.value.reset();
   message.headers.clear();
   CHECK(FormatMessage(message) == "t[2]@5  key none  1970-01-01T00:00:01.500Z\n  (no value)\n");
+}
+
+TEST_CASE("an event of an account is decoded when its header says that it is one") {
+  v1::AccountEvent event;
+  event.set_amount("12.50");
+  kafka::ReceivedMessage message;
+  message.value = event.SerializeAsString();
+  CHECK_THAT(FormatMessage(message), !Catch::Contains("{"));
+  message.headers = {{"ce_type", "saldo.v1.AccountEvent"}};
+  CHECK_THAT(FormatMessage(message), Catch::Contains("{\"amount\":\"12.50\"}"));
 }
 
 }  // namespace
