@@ -201,7 +201,7 @@ constexpr Statement kDays{
     "'on %s turnovers_day has debit %s, credit %s; its events make debit %s, credit %s',"
     " '2000-01-01'::date + first[2]::int4, " SALDO_AMOUNT("first[3]") ", " SALDO_AMOUNT(
         "first[4]") ", " SALDO_AMOUNT("first[5]") ", " SALDO_AMOUNT("first[6]") ") "
-    "FROM " SALDO_TOTALS("*", 
+    "FROM " SALDO_TOTALS("*",
         "subaccount_id, day - '2000-01-01'::date, t_debit, t_credit, e_debit, e_credit",
         "WITH calendar AS MATERIALIZED ("
         "  SELECT array_agg(day_start('1999-12-01'::date + n, $3) ORDER BY n) AS starts"
