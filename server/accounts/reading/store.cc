@@ -33,14 +33,19 @@ constexpr Statement kDayStarts{
 // before they occur, by clocks that go an hour wrong.
 #define SALDO_COMPLETE_FROM "kept_since + interval '25 hours'"
 
-// The subaccounts of the account `a` (as `s`) that a filter of attributes in these places lets
-// pass. What was written before an attribute was added has it empty.
-#define SALDO_PASSES(places, values)                                     \
-  "NOT EXISTS (SELECT FROM unnest(" places ", " values                   \
-  ") AS f (place, value) WHERE coalesce((string_to_array(s.attributes, " \
-  "E'\\x1f'))[f.place], '') <> f.value)"
+// The subaccounts `s` of the accounts whose keys `k` has, as far as the filter lets them pass:
+// values
+// ($4) of attributes in these places ($3). What was written before an attribute was added has it
+// empty. OFFSET 0 keeps the planner from another way than from key to account to subaccounts, which
+// might look well while there are few of them.
+#define SALDO_SUBACCOUNTS(keys)                                                                   \
+  keys " CROSS JOIN LATERAL (SELECT account_id FROM accounts WHERE type_id = $1 AND key = k.key " \
+       "OFFSET 0) AS a CROSS JOIN LATERAL (SELECT subaccount_id, attributes FROM subaccounts "    \
+       "WHERE account_id = a.account_id OFFSET 0) AS s WHERE NOT EXISTS (SELECT FROM "            \
+       "unnest($3::int4[], $4::text[]) AS f (place, value) WHERE "                                \
+       "coalesce((string_to_array(s.attributes, E'\\x1f'))[f.place], '') <> f.value)"
 
-// The events of batches that the turnovers do not hold yet, of the subaccounts in `subaccounts`.
+// The events of batches that the turnovers do not hold yet, of the subaccounts asked.
 // The condition on them is one that the planner cannot turn into a join, which might walk all of
 // their events.
 #define SALDO_PENDING_EVENTS                                                                    \
@@ -67,12 +72,8 @@ constexpr Statement kSums{
     "     FROM ledger, unnest($5::timestamptz[]) WITH ORDINALITY AS m (at, n)) AS a) AS b) AS c,"
     "   account_types WHERE type_id = $1),"
     " subaccounts_asked AS MATERIALIZED ("
-    "  SELECT k.n, s.subaccount_id, s.attributes FROM unnest($2::text[]) WITH ORDINALITY AS k (key,"
-    " n)"
-    "  JOIN accounts AS a ON a.type_id = $1 AND a.key = k.key"
-    "  JOIN subaccounts AS s ON s.account_id = a.account_id "
-    "  WHERE " SALDO_PASSES("$3::int4[]", "$4::text[]")
-    "),"
+    "  SELECT k.n, s.subaccount_id, s.attributes FROM "
+    SALDO_SUBACCOUNTS("unnest($2::text[]) WITH ORDINALITY AS k (key, n)") "),"
     " tail AS MATERIALIZED ("
     "  SELECT m.n, e.subaccount_id, sum(e.amount) FILTER (WHERE NOT e.is_credit) AS debit,"
     "   sum(e.amount) FILTER (WHERE e.is_credit) AS credit"
@@ -102,21 +103,19 @@ constexpr Statement kSums{
     "   AND occurred_at < greatest(m.at, m.anchor_start)) AS r"};
 
 #define SALDO_TURNOVERS(period) \
-  "WITH subaccounts_asked AS MATERIALIZED (SELECT s.subaccount_id, s.attributes "               \
-  "  FROM accounts AS a JOIN subaccounts AS s ON s.account_id = a.account_id "                  \
-  "  WHERE a.type_id = $1 AND a.key = $2 AND " SALDO_PASSES("$3::int4[]", "$4::text[]") "), "   \
-  "sums AS ("                                                                                   \
-  "  SELECT subaccount_id, t." period " AS day, debit, credit FROM subaccounts_asked "          \
-  "  CROSS JOIN LATERAL (SELECT * FROM turnovers_" period " AS p "                              \
-  "   WHERE p.subaccount_id = subaccounts_asked.subaccount_id AND p." period " >= $5::text::date "    \
-  "   AND p." period " < $6::text::date) AS t (id, " period ", debit, credit) "                 \
-  "  UNION ALL SELECT subaccount_id, "                                                          \
-  "   date_trunc('" period "', accounting_day(occurred_at, time_zone)::timestamp)::date, "      \
-  "   CASE WHEN is_credit THEN 0 ELSE amount END, CASE WHEN is_credit THEN amount ELSE 0 END "  \
-  "  FROM ledger, " SALDO_PENDING_EVENTS                                                        \
-  "  WHERE occurred_at >= day_start($5::text::date, time_zone) "                                \
-  "   AND occurred_at < day_start($6::text::date, time_zone)) "                                 \
-  "SELECT to_char(day, 'YYYY-MM-DD'), attributes, sum(debit), sum(credit) "                     \
+  "WITH subaccounts_asked AS MATERIALIZED (SELECT s.subaccount_id, s.attributes "              \
+  "FROM " SALDO_SUBACCOUNTS("(SELECT $2::text AS key) AS k") "), sums AS ("                    \
+  "  SELECT subaccount_id, t." period " AS day, debit, credit FROM subaccounts_asked AS s "    \
+  "  CROSS JOIN LATERAL (SELECT " period ", debit, credit FROM turnovers_" period " "          \
+  "   WHERE subaccount_id = s.subaccount_id AND " period " >= $5::text::date AND " period " "  \
+  "   < $6::text::date OFFSET 0) AS t "                                                        \
+  "  UNION ALL SELECT subaccount_id, "                                                         \
+  "   date_trunc('" period "', accounting_day(occurred_at, time_zone)::timestamp)::date, "     \
+  "   CASE WHEN is_credit THEN 0 ELSE amount END, CASE WHEN is_credit THEN amount ELSE 0 END " \
+  "  FROM ledger, " SALDO_PENDING_EVENTS                                                       \
+  "  WHERE occurred_at >= day_start($5::text::date, time_zone) "                               \
+  "   AND occurred_at < day_start($6::text::date, time_zone)) "                                \
+  "SELECT to_char(day, 'YYYY-MM-DD'), attributes, sum(debit), sum(credit) "                    \
   "FROM sums JOIN subaccounts_asked USING (subaccount_id) GROUP BY 1, 2"
 
 constexpr Statement kDays{"turnovers.days", SALDO_TURNOVERS("day")};
@@ -128,9 +127,8 @@ constexpr Statement kYears{"turnovers.years", SALDO_TURNOVERS("year")};
   "SELECT " SALDO_COMPLETE_FROM ", e.* FROM account_types AS t LEFT JOIN LATERAL ("               \
   "  SELECT e.batch_id, e.ordinal, e.subaccount_id, s.attributes, e.is_credit, e.amount, "        \
   "   e.occurred_at, e.balance_after, e.info "                                                    \
-  "  FROM (SELECT s.subaccount_id, s.attributes FROM accounts AS a "                              \
-  "   JOIN subaccounts AS s ON s.account_id = a.account_id "                                      \
-  "   WHERE a.type_id = $1 AND a.key = $2 AND " SALDO_PASSES("$3::int4[]", "$4::text[]") ") AS s " \
+  "  FROM (SELECT s.subaccount_id, s.attributes FROM "                                           \
+  SALDO_SUBACCOUNTS("(SELECT $2::text AS key) AS k") ") AS s "                                    \
   "  CROSS JOIN LATERAL (SELECT * FROM events WHERE type_id = $1 "                                \
   "   AND subaccount_id = s.subaccount_id AND " position                                          \
   "   ORDER BY " order " LIMIT $10) AS e "                                                        \
@@ -148,7 +146,7 @@ constexpr Statement kEventsDescending{
                  "occurred_at DESC, batch_id DESC, ordinal DESC")};
 
 #undef SALDO_COMPLETE_FROM
-#undef SALDO_PASSES
+#undef SALDO_SUBACCOUNTS
 #undef SALDO_PENDING_EVENTS
 #undef SALDO_TURNOVERS
 #undef SALDO_EVENTS
