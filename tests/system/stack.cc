@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "common/devstack/files.h"
 #include "common/devstack/loopback.h"
 
 namespace saldo::testing {
@@ -47,11 +48,15 @@ std::string Page(int port) {
 
 }  // namespace
 
-Stack::Stack(std::vector<std::pair<std::string, std::string>> env) : env_(std::move(env)) {
-  for (int* port :
-       {&grpc_port_, &server_metrics_port_, &server_status_port_, &relay_metrics_ports_[0],
-        &relay_metrics_ports_[1], &relay_status_ports_[0], &relay_status_ports_[1]}) {
-    *port = Must(devstack::FreePort());
+Stack::Stack(StackOptions options)
+    : options_(std::move(options)),
+      relays_(Place(options_.relays)),
+      servers_(Place(options_.servers)) {
+  for (std::vector<Program>* programs : {&relays_, &servers_}) {
+    for (Program& program : *programs) {
+      for (int* port : {&program.grpc_port, &program.metrics_port, &program.status_port})
+        *port = Must(devstack::FreePort());
+    }
   }
   postgres_ =
       Must(devstack::PostgresCluster::Start({.dir = dir_.File("postgres"), .durable = true}));
@@ -61,52 +66,66 @@ Stack::Stack(std::vector<std::pair<std::string, std::string>> env) : env_(std::m
                                       absl::StrCat("--postgres.dsn=", postgres_->dsn(kDatabase))}},
                             kStartTimeout)
            .status());
-  StartServer();
-  for (int i = 0; i < kRelays; ++i) StartRelay(i);
+  if (!options_.account_types.empty())
+    Must(devstack::WriteFile(dir_.File("types.yaml"), options_.account_types));
+  for (int i = 0; i < options_.servers; ++i) StartServer(i);
+  for (int i = 0; i < options_.relays; ++i) StartRelay(i);
 }
 
 std::unique_ptr<devstack::ChildProcess> Stack::Spawn(const std::string& name,
+                                                     const Program& program,
                                                      std::vector<std::string> flags) {
   flags.insert(flags.begin(), Sibling(name));
-  flags.push_back(absl::StrCat("--postgres.dsn=", postgres_->dsn(kDatabase)));
-  flags.insert(flags.end(), {"--metrics.address=127.0.0.1", "--status.address=127.0.0.1"});
+  flags.insert(flags.end(), {absl::StrCat("--postgres.dsn=", postgres_->dsn(kDatabase)),
+                             "--metrics.address=127.0.0.1", "--status.address=127.0.0.1",
+                             absl::StrCat("--metrics.port=", program.metrics_port),
+                             absl::StrCat("--status.port=", program.status_port)});
   return Must(devstack::ChildProcess::Start(
-      {.argv = std::move(flags), .env = env_, .log_file = dir_.File(name + ".log")}));
+      {.argv = std::move(flags), .env = options_.env, .log_file = dir_.File(name + ".log")}));
 }
 
-void Stack::StartServer() {
-  server_ =
-      Spawn("saldo-server", {"--grpc.address=127.0.0.1", absl::StrCat("--grpc.port=", grpc_port_),
-                             absl::StrCat("--metrics.port=", server_metrics_port_),
-                             absl::StrCat("--status.port=", server_status_port_)});
-  AwaitReady(server_status_port_, *server_);
+void Stack::StartServer(int index) {
+  Program& server = servers_[Place(index)];
+  std::vector<std::string> flags = options_.server_flags;
+  flags.insert(flags.end(),
+               {"--grpc.address=127.0.0.1", absl::StrCat("--grpc.port=", server.grpc_port)});
+  if (!options_.account_types.empty())
+    flags.push_back(absl::StrCat("--ledger.types_file=", dir_.File("types.yaml")));
+  server.process = Spawn("saldo-server", server, std::move(flags));
+  AwaitReady(server.status_port, *server.process);
 }
 
 void Stack::StartRelay(int index) {
-  relays_[index] =
-      Spawn("saldo-retranslator", {absl::StrCat("--kafka.brokers=", kafka_->bootstrap_servers()),
-                                   absl::StrCat("--metrics.port=", relay_metrics_ports_[index]),
-                                   absl::StrCat("--status.port=", relay_status_ports_[index])});
-  AwaitReady(relay_status_ports_[index], *relays_[index]);
+  Program& relay = relays_[Place(index)];
+  relay.process = Spawn("saldo-retranslator", relay,
+                        {absl::StrCat("--kafka.brokers=", kafka_->bootstrap_servers())});
+  AwaitReady(relay.status_port, *relay.process);
 }
 
-void Stack::KillServer() {
-  server_->Stop(absl::ZeroDuration(), SIGKILL);
-  StartServer();
+void Stack::KillServer(int index) {
+  server(index).Stop(absl::ZeroDuration(), SIGKILL);
+  StartServer(index);
+}
+
+void Stack::KillServers() {
+  for (int i = 0; i < servers(); ++i) server(i).Signal(SIGKILL).IgnoreError();
+  for (int i = 0; i < servers(); ++i) KillServer(i);
 }
 
 void Stack::RestartServer() {
-  server_->Stop(absl::Seconds(30));
-  StartServer();
+  server().Stop(absl::Seconds(30));
+  StartServer(0);
 }
 
 void Stack::KillRelay(int index) {
-  relays_[index]->Stop(absl::ZeroDuration(), SIGKILL);
+  relay(index).Stop(absl::ZeroDuration(), SIGKILL);
   StartRelay(index);
 }
 
-std::string Stack::ServerMetrics() const { return Page(server_metrics_port_); }
-std::string Stack::RelayMetrics(int index) const { return Page(relay_metrics_ports_[index]); }
+std::string Stack::ServerMetrics() const { return Page(servers_[0].metrics_port); }
+std::string Stack::RelayMetrics(int index) const {
+  return Page(relays_[Place(index)].metrics_port);
+}
 
 bool Stack::Drained() const {
   const auto answer =

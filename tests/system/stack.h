@@ -1,6 +1,7 @@
-// A whole Saldo of real processes: PostgreSQL, Kafka, one server and two retranslators.
+// A whole Saldo of real processes: PostgreSQL, Kafka, servers and retranslators.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,27 +14,39 @@
 
 namespace saldo::testing {
 
+struct StackOptions {
+  int servers = 1;
+  int relays = 2;
+  // For all of Saldo's programs.
+  std::vector<std::pair<std::string, std::string>> env = {};
+  std::vector<std::string> server_flags = {};
+  std::string account_types = "";  // a types file's text; empty: the built-in example
+};
+
 class Stack {
  public:
-  static constexpr int kRelays = 2;
-
   // Everything runs when this returns; a part that does not start ends the program with its reason.
-  // `env` goes to Saldo's programs.
-  explicit Stack(std::vector<std::pair<std::string, std::string>> env = {});
+  explicit Stack(StackOptions options = {});
 
   devstack::PostgresCluster& postgres() { return *postgres_; }
   devstack::KafkaBroker& kafka() { return *kafka_; }
-  devstack::ChildProcess& server() { return *server_; }
-  devstack::ChildProcess& relay(int index) { return *relays_[index]; }
-  std::string server_address() const { return "127.0.0.1:" + std::to_string(grpc_port_); }
+  devstack::ChildProcess& server(int index = 0) { return *servers_[Place(index)].process; }
+  devstack::ChildProcess& relay(int index) { return *relays_[Place(index)].process; }
+  int servers() const { return options_.servers; }
+  int relays() const { return options_.relays; }
+  std::string server_address(int index = 0) const {
+    return "127.0.0.1:" + std::to_string(servers_[Place(index)].grpc_port);
+  }
 
   // SIGKILL, and a new process.
-  void KillServer();
+  void KillServer(int index = 0);
   void KillRelay(int index);
+  // SIGKILL to all servers at once, and new processes.
+  void KillServers();
   // SIGTERM, unless it has ended, and a new process.
   void RestartServer();
 
-  // The answer of the server's, or a relay's, metrics page.
+  // The answer of the first server's, or a relay's, metrics page.
   std::string ServerMetrics() const;
   std::string RelayMetrics(int index) const;
 
@@ -44,19 +57,25 @@ class Stack {
   static constexpr const char* kTopic = "omp-package-events";
 
  private:
-  void StartServer();
+  struct Program {
+    int grpc_port = 0;  // of servers
+    int metrics_port = 0;
+    int status_port = 0;
+    std::unique_ptr<devstack::ChildProcess> process;
+  };
+
+  static size_t Place(int index) { return static_cast<size_t>(index); }
+  void StartServer(int index);
   void StartRelay(int index);
-  std::unique_ptr<devstack::ChildProcess> Spawn(const std::string& name,
+  std::unique_ptr<devstack::ChildProcess> Spawn(const std::string& name, const Program& program,
                                                 std::vector<std::string> flags);
 
-  const std::vector<std::pair<std::string, std::string>> env_;
+  const StackOptions options_;
   TempDir dir_;
-  int grpc_port_, server_metrics_port_, server_status_port_;
-  int relay_metrics_ports_[kRelays], relay_status_ports_[kRelays];
   std::unique_ptr<devstack::PostgresCluster> postgres_;
   std::unique_ptr<devstack::KafkaBroker> kafka_;
-  std::unique_ptr<devstack::ChildProcess> relays_[kRelays];
-  std::unique_ptr<devstack::ChildProcess> server_;
+  std::vector<Program> relays_;
+  std::vector<Program> servers_;
 };
 
 }  // namespace saldo::testing

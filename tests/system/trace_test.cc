@@ -82,8 +82,8 @@ const ReceivedSpan* Find(const std::vector<ReceivedSpan>& spans, const std::stri
 TEST_CASE("one trace follows a change from the client's call to the message in Kafka") {
   namespace api = hablof::logistic_package_api::v1;
   Collector collector;
-  Stack stack(
-      {{"OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()}, {"OTEL_BSP_SCHEDULE_DELAY", "100"}});
+  Stack stack({.env = {{"OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()},
+                       {"OTEL_BSP_SCHEDULE_DELAY", "100"}}});
 
   const std::string trace_id = "4bf92f3577b34da6a3ce929d0e0e4736", client_span = "00f067aa0ba902b7";
   const auto stub = api::LogisticPackageApiService::NewStub(
