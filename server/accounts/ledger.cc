@@ -26,7 +26,7 @@ Ledger::Ledger(LedgerOptions options, postgres::Pool& pool, const outbox::Outbox
       writer_pool_(WriterPool(pool.options()), registry),
       writer_(options.writer, writer_pool_, outbox, registry, tracer),
       reader_(pool),
-      service_([this] { return types_.current(); }, writer_, reader_, dispatcher) {
+      service_([this] { return types_.current(); }, writer_, reader_, dispatcher, registry) {
   if (options.aggregation.enabled)
     aggregation_.emplace(options.aggregation.options, pool, registry);
   if (options.event_retention.enabled) {

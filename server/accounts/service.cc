@@ -1,9 +1,11 @@
 #include "server/accounts/service.h"
 
+#include <string>
 #include <utility>
 
 #include "absl/time/clock.h"
 #include "common/rpc/errors.h"
+#include "google/rpc/error_details.pb.h"
 #include "server/accounts/writing/rules.h"
 
 namespace saldo::accounts {
@@ -27,10 +29,11 @@ void Fill(const Written& written, v1::WriteEventsResponse& response) {
 }  // namespace
 
 AccountService::AccountService(Types types, Writer& writer, BalanceReader& reader,
-                               rpc::Dispatcher& dispatcher)
+                               rpc::Dispatcher& dispatcher, metrics::Registry& registry)
     : types_(std::move(types)),
       writer_(writer),
       reader_(reader),
+      registry_(registry),
       write_(dispatcher, Api::service_full_name(), "WriteEvents"),
       write_stream_(dispatcher, Api::service_full_name(), "WriteEventsStream"),
       get_balance_(dispatcher, Api::service_full_name(), "GetBalance"),
@@ -39,16 +42,32 @@ AccountService::AccountService(Types types, Writer& writer, BalanceReader& reade
       list_turnovers_(dispatcher, Api::service_full_name(), "ListTurnovers"),
       list_events_(dispatcher, Api::service_full_name(), "ListEvents") {}
 
+void AccountService::Count(const absl::Status& status) {
+  if (status.ok()) return;
+  google::rpc::ErrorInfo info;
+  const std::string reason =
+      rpc::GetDetail(status, &info) ? info.reason() : absl::StatusCodeToString(status.code());
+  registry_
+      .AddCounter("saldo_ledger_rejections_total",
+                  "Requests that were not written, by the reason of their ErrorInfo or their code.",
+                  {{"reason", reason}})
+      .Increment();
+}
+
 void AccountService::Write(std::shared_ptr<rpc::AsyncCall> call,
                            const v1::WriteEventsRequest& request,
                            v1::WriteEventsResponse& response) {
   absl::StatusOr<WriteRequest> checked = Check(request, types_(), absl::Now());
-  if (!checked.ok()) return call->Finish(checked.status());
+  if (!checked.ok()) {
+    Count(checked.status());
+    return call->Finish(checked.status());
+  }
   const CallContext context = call->context();
   const trace::SpanContext trace = call->trace_context();
   writer_.Submit(*std::move(checked), context, trace,
-                 [call = std::move(call), &response](absl::StatusOr<Written> written) {
+                 [this, call = std::move(call), &response](absl::StatusOr<Written> written) {
                    if (written.ok()) Fill(*written, response);
+                   Count(written.status());
                    call->Finish(written.status());
                  });
 }
@@ -59,7 +78,8 @@ void AccountService::WriteOfStream(std::shared_ptr<rpc::StreamItem> item,
   response.set_request_id(request.request_id());
   const std::string trace_id = item->trace_context().trace_id_hex();
   // A request that fails is an answer; the stream goes on.
-  const auto fail = [&response, trace_id](const absl::Status& status) {
+  const auto fail = [this, &response, trace_id](const absl::Status& status) {
+    Count(status);
     *response.mutable_error() = rpc::ToStatusMessage(status, trace_id);
   };
   absl::StatusOr<WriteRequest> checked = Check(request, types_(), absl::Now());

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "absl/status/status.h"
+#include "common/observability/metrics.h"
 #include "common/rpc/dispatcher.h"
 #include "saldo/v1/account_service.grpc.pb.h"
 #include "server/accounts/reading/reader.h"
@@ -32,7 +33,8 @@ class AccountService final : public internal::RawAccountApi {
   using Types = std::function<std::shared_ptr<const AccountTypes>()>;
 
   // All arguments outlive the service.
-  AccountService(Types types, Writer& writer, BalanceReader& reader, rpc::Dispatcher& dispatcher);
+  AccountService(Types types, Writer& writer, BalanceReader& reader, rpc::Dispatcher& dispatcher,
+                 metrics::Registry& registry);
 
  private:
   using Bytes = grpc::ByteBuffer;
@@ -42,6 +44,9 @@ class AccountService final : public internal::RawAccountApi {
              v1::WriteEventsResponse& response);
   void WriteOfStream(std::shared_ptr<rpc::StreamItem> item, const v1::WriteEventsRequest& request,
                      v1::WriteEventsStreamResponse& response);
+
+  // Counts a request that was not written, by the reason of its ErrorInfo or by its code.
+  void Count(const absl::Status& status);
 
   // Has the reader answer, with the types of this moment.
   template <auto kRead, typename Request, typename Response>
@@ -100,6 +105,7 @@ class AccountService final : public internal::RawAccountApi {
   const Types types_;
   Writer& writer_;
   BalanceReader& reader_;
+  metrics::Registry& registry_;
   rpc::Method write_;
   rpc::StreamMethod write_stream_;
   rpc::Method get_balance_;

@@ -9,7 +9,6 @@
 #include "common/observability/log.h"
 #include "common/postgres/error.h"
 #include "common/rpc/errors.h"
-#include "google/rpc/error_details.pb.h"
 
 namespace saldo::accounts {
 namespace {
@@ -24,13 +23,6 @@ const std::vector<double>& SizeBuckets() {
   static const auto* const kBuckets = new std::vector<double>{
       1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
   return *kBuckets;
-}
-
-// Why a request was not written, as a label: the reason of its ErrorInfo, or its code.
-std::string ReasonOf(const absl::Status& status) {
-  google::rpc::ErrorInfo info;
-  if (rpc::GetDetail(status, &info)) return info.reason();
-  return absl::StatusCodeToString(status.code());
 }
 
 // Another server was in the way, or the answer of COMMIT is not known: the next try finds out what
@@ -72,12 +64,7 @@ Writer::Metrics::Metrics(metrics::Registry& registry)
 
 Writer::Writer(const WriterOptions& options, postgres::Pool& pool, const outbox::Outbox& outbox,
                metrics::Registry& registry, const trace::Tracer& tracer)
-    : options_(options),
-      pool_(pool),
-      outbox_(outbox),
-      registry_(registry),
-      tracer_(tracer),
-      metrics_(registry) {}
+    : options_(options), pool_(pool), outbox_(outbox), tracer_(tracer), metrics_(registry) {}
 
 absl::Status Writer::Start() {
   {
@@ -228,13 +215,6 @@ absl::Status Writer::TryOnce(Group& group, const CallContext& context) {
 
 void Writer::Answer(std::vector<Job>& jobs, std::vector<absl::StatusOr<Written>> outcomes) {
   for (size_t i = 0; i < jobs.size(); ++i) {
-    if (!outcomes[i].ok()) {
-      registry_
-          .AddCounter("saldo_ledger_rejections_total",
-                      "Requests that reached the writer and were not written, by reason.",
-                      {{"reason", ReasonOf(outcomes[i].status())}})
-          .Increment();
-    }
     jobs[i].done(std::move(outcomes[i]));
   }
 }

@@ -100,7 +100,6 @@ class Writer final : public runtime::Service {
   const WriterOptions options_;
   postgres::Pool& pool_;
   const outbox::Outbox& outbox_;
-  metrics::Registry& registry_;
   const trace::Tracer& tracer_;
   Metrics metrics_;
 
