@@ -25,6 +25,8 @@ namespace fs = std::filesystem;
 constexpr int kPostgresPort = 25432;
 constexpr int kKafkaPort = 9092;
 
+constexpr int kTopicPartitions = 3;
+
 constexpr absl::Duration kPoll = absl::Milliseconds(50);
 constexpr absl::Duration kProbeTimeout = absl::Seconds(2);
 constexpr absl::Duration kStartTimeout = absl::Seconds(60);
@@ -95,7 +97,7 @@ absl::Status Stack::Start() {
   } else {
     SALDO_RETURN_IF_ERROR(Step("start Kafka", [this] { return StartKafka(); }));
   }
-  SALDO_RETURN_IF_ERROR(Step("create the topic", [this] { return CreateTopic(); }));
+  SALDO_RETURN_IF_ERROR(Step("create the topics", [this] { return CreateTopics(); }));
   SALDO_RETURN_IF_ERROR(Step("migrate the database", [this] { return Migrate(); }));
   AddPrograms();
   for (Program& program : programs_) {
@@ -205,8 +207,8 @@ absl::Status Stack::StartMockBroker() {
   return absl::DeadlineExceededError("it does not write its address");
 }
 
-// So that `saldo tail` finds it before the first event.
-absl::Status Stack::CreateTopic() const {
+// So that `saldo tail` finds them before the first event.
+absl::Status Stack::CreateTopics() const {
   kafka::ConnectionOptions connection;
   connection.brokers = brokers_;
   SALDO_ASSIGN_OR_RETURN(const std::unique_ptr<kafka::Admin> admin,
@@ -223,11 +225,14 @@ absl::Status Stack::CreateTopic() const {
   }
   // The mock cluster makes topics by itself, and knows no such request.
   if (mock_broker_ != nullptr) return absl::OkStatus();
-  kafka::NewTopic topic;
-  topic.name = kPackageTopic;
-  topic.partitions = 3;
-  const absl::Status created = admin->CreateTopic(topic, CallContext::WithTimeout(kKafkaTimeout));
-  return absl::IsAlreadyExists(created) ? absl::OkStatus() : created;
+  for (const char* name : kTopics) {
+    kafka::NewTopic topic;
+    topic.name = name;
+    topic.partitions = kTopicPartitions;
+    const absl::Status created = admin->CreateTopic(topic, CallContext::WithTimeout(kKafkaTimeout));
+    if (!created.ok() && !absl::IsAlreadyExists(created)) return created;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Stack::Migrate() {
@@ -301,34 +306,43 @@ void Stack::Stop() {
   lock_.reset();
 }
 
-std::string Stack::Summary() const {
+std::string Stack::FirstCalls() const {
   const std::string self = Shorter(devstack::SiblingProgram("saldo").value_or("saldo"));
-  // Another title each time: an update that changes nothing makes no event.
-  const std::string title = absl::FormatTime("box of %H:%M:%S", absl::Now(), absl::LocalTimeZone());
-  const std::string address =
-      options_.free_ports ? absl::StrCat(" --address=127.0.0.1:", ports_.grpc) : "";
-  std::string text = absl::StrFormat(
+  const std::string tail = absl::StrCat("  ", self, " tail ");
+  const std::string from = absl::StrCat(" --from-beginning --kafka=", brokers_, "\n");
+  const std::string call = absl::StrCat(
+      "  ", self, " call",
+      options_.free_ports ? absl::StrCat(" --address=127.0.0.1:", ports_.grpc) : "", " ");
+  // Another request id and title each time: what is repeated writes nothing and makes no event.
+  const std::string now = absl::FormatTime("%Y%m%dT%H%M%S", absl::Now(), absl::LocalTimeZone());
+  constexpr absl::string_view kWallet =
+      R"("account":{"type":"client_wallet","key":{"client_id":"17","currency":"RUB"}})";
+  return absl::StrCat(
+      "The ledger: follow the events of wallets, pay 100 RUB into one, ask for its balance.\n\n",
+      tail, kWalletTopic, from, call, "WriteEvents '{\"requestId\":\"", now, "\",\"events\":[{",
+      kWallet, R"(,"attributes":{"source":"card"},"side":"SIDE_CREDIT","amount":"100"}]}')", "\n",
+      call, "GetBalance '{", kWallet, "}'\n",
+      "\nPackages: follow the events, create one, update it.\n\n", tail, kPackageTopic, from, call,
+      "CreatePackageV1 ",
+      R"('{"Title":"box","Material":"cardboard","MaximumVolume":1000,"Reusable":true}')", "\n",
+      call, R"(UpdatePackageV1 '{"PackageID":1,"Title":"box of )", now, "\"}'\n");
+}
+
+std::string Stack::Summary() const {
+  return absl::StrFormat(
       "\nSaldo runs.\n"
       "  gRPC        127.0.0.1:%d\n"
       "  status      http://127.0.0.1:%d/ready and http://127.0.0.1:%d/ready\n"
       "  metrics     http://127.0.0.1:%d/metrics and http://127.0.0.1:%d/metrics\n"
       "  PostgreSQL  psql '%s'\n"
       "  Kafka       %s%s\n"
-      "  logs        %s/*.log\n",
+      "  logs        %s/*.log\n"
+      "\nTry it in other terminals.\n%s"
+      "\nCtrl-C stops everything; the data stay in %s.\n",
       ports_.grpc, ports_.server_status, ports_.retranslator_status, ports_.server_metrics,
       ports_.retranslator_metrics, dsn_, brokers_,
       mock_broker_ != nullptr ? "  (librdkafka's MOCK cluster: in memory, NOT DURABLE)" : "",
-      Shorter(options_.dir + "/log"));
-  absl::StrAppendFormat(
-      &text,
-      "\nTry it in another terminal: follow the events, create a package, update it.\n\n"
-      "  %s tail %s --from-beginning --kafka=%s\n"
-      "  %s call%s CreatePackageV1 "
-      "'{\"Title\":\"box\",\"Material\":\"cardboard\",\"MaximumVolume\":1000,\"Reusable\":true}'\n"
-      "  %s call%s UpdatePackageV1 '{\"PackageID\":1,\"Title\":\"%s\"}'\n"
-      "\nCtrl-C stops everything; the data stay in %s.\n",
-      self, kPackageTopic, brokers_, self, address, self, address, title, Shorter(options_.dir));
-  return text;
+      Shorter(options_.dir + "/log"), FirstCalls(), Shorter(options_.dir));
 }
 
 }  // namespace saldo::cli

@@ -19,8 +19,12 @@
 
 namespace saldo::cli {
 
-// Where the package service publishes its events.
+// Where events are published: those of packages, and those of each account type that a server has
+// which is told of no others.
 inline constexpr const char* kPackageTopic = "omp-package-events";
+inline constexpr const char* kWalletTopic = "saldo-client-wallet";
+inline constexpr const char* kTopics[] = {kPackageTopic, kWalletTopic, "saldo-taxi-commission",
+                                          "saldo-agency-reward"};
 
 struct StackOptions {
   std::string dir = "var";
@@ -74,10 +78,13 @@ class Stack {
   absl::Status StartMockBroker();
   absl::Status ChoosePorts();
   void AddPrograms();
-  absl::Status CreateTopic() const;
+  absl::Status CreateTopics() const;
   absl::Status Migrate();
   absl::Status StartProgram(Program& program);
   absl::Status AwaitAnswer(const Program& program) const;
+
+  // Commands to paste, one a line.
+  std::string FirstCalls() const;
 
   std::string LogFile(const std::string& name) const;
   // Says what begins, does it, and says how long it took.

@@ -9,8 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "common/base/call_context.h"
 #include "common/devstack/child_process.h"
 #include "common/devstack/files.h"
+#include "common/kafka/admin.h"
 #include "tests/support/test_env.h"
 
 namespace saldo::cli {
@@ -46,7 +48,8 @@ bool PostgresStopped(const TempDir& dir) {
 constexpr absl::Duration kStart = absl::Seconds(120);
 constexpr const char* kRuns = "Ctrl-C stops everything";
 
-// The commands that a running stack gives its user to paste.
+// The commands that a running stack gives its user to paste: three for the ledger (tail, write,
+// balance), three for packages (tail, create, update).
 std::vector<std::string> Commands(const devstack::ChildProcess& stack) {
   std::vector<std::string> commands;
   std::istringstream lines(stack.LogTail(100));
@@ -77,6 +80,55 @@ pid_t PidWithArgument(const std::string& argument) {
   return 0;
 }
 
+// The topics of the account types that the server has written to its database: they are named after
+// their types.
+std::vector<std::string> TopicsOfTypes(const devstack::ChildProcess& stack) {
+  const std::string said = stack.LogTail(100);
+  const size_t begin = said.find("psql '"), end = said.find('\n', begin);
+  REQUIRE(end != std::string::npos);
+  std::istringstream rows(
+      Paste(said.substr(begin, end - begin) +
+            " -tAc \"SELECT 'saldo-' || replace(name, '_', '-') FROM account_types\""));
+  std::vector<std::string> topics;
+  for (std::string row; std::getline(rows, row);) topics.push_back(row);
+  return topics;
+}
+
+// The text between these two.
+std::string Between(const std::string& text, const std::string& before, const std::string& after) {
+  const size_t begin = text.find(before);
+  REQUIRE(begin != std::string::npos);
+  const size_t from = begin + before.size();
+  return text.substr(from, text.find(after, from) - from);
+}
+
+void CheckTopicsExist(const devstack::ChildProcess& stack, const std::string& tail) {
+  kafka::ConnectionOptions connection;
+  connection.brokers = Between(tail + " ", "--kafka=", " ");
+  const auto admin = kafka::Admin::Create(connection);
+  REQUIRE(admin.ok());
+  const auto topics = (*admin)->ListTopics(CallContext::WithTimeout(absl::Seconds(30)));
+  REQUIRE(topics.ok());
+  std::vector<std::string> names;
+  for (const kafka::TopicDescription& topic : *topics) names.push_back(topic.name);
+  const std::vector<std::string> wanted = TopicsOfTypes(stack);
+  CHECK(wanted.size() == 3);
+  CHECK_THAT(names,
+             Catch::VectorContains(std::string("omp-package-events")) && Catch::Contains(wanted));
+}
+
+// In a stack's run of this number in its folder.
+void CheckLedgerCommands(const std::vector<std::string>& commands, int run) {
+  const std::string balance = std::to_string(100 * run) + ".00\"";
+  CHECK_THAT(Paste(commands[1]), Catch::Contains("\"balanceAfter\": \"" + balance));
+  // Pasted twice, it writes once.
+  CHECK_THAT(Paste(commands[1]), Catch::Contains("\"balanceAfter\": \"" + balance));
+  CHECK_THAT(Paste(commands[2]), Catch::Contains("\"balance\": \"" + balance));
+  const std::string events = Paste(commands[0] + " --count=" + std::to_string(run));
+  CHECK_THAT(events, Catch::Contains("\"balanceAfter\":\"" + balance) &&
+                         Catch::Contains("key client_wallet/17/RUB"));
+}
+
 TEST_CASE("the commands that a stack prints work, and its data stay for the next run") {
   TempDir dir;
   for (int run = 1; run <= 2; ++run) {
@@ -85,10 +137,12 @@ TEST_CASE("the commands that a stack prints work, and its data stay for the next
     INFO(stack->LogTail(100));
     REQUIRE(runs);
     const std::vector<std::string> commands = Commands(*stack);
-    REQUIRE(commands.size() == 3);
-    CHECK_THAT(Paste(commands[1]), Catch::Contains("\"ID\": \"" + std::to_string(run) + "\""));
-    CHECK_THAT(Paste(commands[2]), Catch::Contains("\"Suc\": true"));
-    const std::string events = Paste(commands[0] + " --count=" + std::to_string(2 * run));
+    REQUIRE(commands.size() == 6);
+    if (run == 1) CheckTopicsExist(*stack, commands[0]);
+    CheckLedgerCommands(commands, run);
+    CHECK_THAT(Paste(commands[4]), Catch::Contains("\"ID\": \"" + std::to_string(run) + "\""));
+    CHECK_THAT(Paste(commands[5]), Catch::Contains("\"Suc\": true"));
+    const std::string events = Paste(commands[3] + " --count=" + std::to_string(2 * run));
     CHECK_THAT(events,
                Catch::Contains("\"type\":\"Created\"") && Catch::Contains("\"type\":\"Updated\""));
     CHECK(stack->Stop(absl::Seconds(60), SIGTERM).ToString() == "exit code 0");
@@ -113,9 +167,10 @@ TEST_CASE("the mock broker serves the commands too, and a part that dies is repo
   REQUIRE(runs);
   CHECK(Says(*stack, "NOT DURABLE"));
   const std::vector<std::string> commands = Commands(*stack);
-  REQUIRE(commands.size() == 3);
-  Paste(commands[1]);
-  CHECK_THAT(Paste(commands[0] + " --count=1"), Catch::Contains("\"type\":\"Created\""));
+  REQUIRE(commands.size() == 6);
+  CheckLedgerCommands(commands, 1);
+  Paste(commands[4]);
+  CHECK_THAT(Paste(commands[3] + " --count=1"), Catch::Contains("\"type\":\"Created\""));
 
   REQUIRE(kill(PidWithArgument("--address-file=" + dir.File("var/mock-broker.address")), SIGKILL) ==
           0);
