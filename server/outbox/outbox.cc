@@ -12,12 +12,15 @@ namespace saldo::outbox {
 namespace {
 
 #define SALDO_OUTBOX_BATCH "INSERT INTO batches (batch_id, messages, message_bytes) "
+// Arrays are unnested in a list of columns, where their rows stream: unnest in FROM stores all of
+// them first.
 #define SALDO_OUTBOX_ROWS                                                                       \
   "INSERT INTO outbox (batch_id, ordinal, topic, key, payload, type, traceparent) "             \
   "SELECT batch.batch_id, m.ordinal, m.topic, m.key, m.payload, m.type, nullif(m.traceparent, " \
   "'') "                                                                                        \
-  "FROM batch, unnest($3::text[], $4::bytea[], $5::bytea[], $6::text[], $7::text[])"            \
-  "  WITH ORDINALITY AS m (topic, key, payload, type, traceparent, ordinal)"
+  "FROM batch, (SELECT generate_series(1, $1) AS ordinal, unnest($3::text[]) AS topic, "        \
+  "unnest($4::bytea[]) AS key, unnest($5::bytea[]) AS payload, unnest($6::text[]) AS type, "    \
+  "unnest($7::text[]) AS traceparent) AS m"
 
 // The transaction's id is taken before the batch's: the sequencer relies on it to tell a
 // transaction that still runs from one that rolled back, by looking at snapshots. MATERIALIZED

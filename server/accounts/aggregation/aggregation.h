@@ -29,7 +29,7 @@ struct AggregationOptions {
   // they lack. Larger chunks cost less for each event, so it keeps up with less; above `lag_max` it
   // no longer holds back.
   double share = 0.25;
-  absl::Duration lag_max = absl::Seconds(10);
+  absl::Duration lag_max = absl::Seconds(2);
 };
 
 class Aggregation : public runtime::Service {

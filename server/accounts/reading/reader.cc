@@ -21,6 +21,9 @@
 namespace saldo::accounts {
 namespace {
 
+// "Now" reaches so far ahead.
+constexpr absl::Duration kClocksApart = absl::Seconds(1);
+
 constexpr int kAccountsMax = 1000;
 constexpr int64_t kPeriodsMax = 1000;
 constexpr int32_t kPageDefault = 100;
@@ -76,7 +79,8 @@ void CheckAccounts(const AccountTypes& types, const v1::BatchGetBalancesRequest&
 AskedMoment MomentOrNow(std::string_view field, bool given, const v1::Moment& moment,
                         rpc::BadRequestBuilder& bad) {
   if (given) return CheckMoment(field, moment, bad);
-  return {.time = absl::Now(), .day = std::nullopt};
+  // An event that another server has just acknowledged is dated by that server's clock.
+  return {.time = absl::Now() + kClocksApart, .day = std::nullopt};
 }
 
 AskedMoment RequiredMoment(std::string_view field, bool given, const v1::Moment& moment,

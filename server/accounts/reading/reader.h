@@ -16,7 +16,7 @@ namespace saldo::accounts {
 
 // Thread-safe. Every method checks its request, answers from one snapshot, and fails as
 // account_service.proto says. `types` are those of the moment of the call. "Now" is this server's
-// clock.
+// clock and a second, for the clocks of servers differ and what was acknowledged must be seen.
 class BalanceReader {
  public:
   // `pool` outlives the reader.

@@ -69,19 +69,23 @@ constexpr Statement kUpdateBalances{
     "UPDATE account_balances AS b SET balance = new.balance "
     "FROM unnest($1::int8[], $2::numeric[]) AS new (account_id, balance) "
     "WHERE b.account_id = new.account_id"};
+// Arrays are unnested in the list of columns, where their rows stream: unnest in FROM stores all of
+// them first.
 constexpr Statement kInsertEvents{
     "accounts.insert_events",
     "INSERT INTO events (batch_id, ordinal, subaccount_id, occurred_at, type_id, is_credit, "
     "is_balanced, amount, balance_after, info) "
     "SELECT $1, e.ordinal, e.subaccount_id, e.occurred_at, e.type_id, e.flags & 1 <> 0, "
     "e.flags & 2 <> 0, e.amount, e.balance_after, nullif(e.info, '') "
-    "FROM unnest($2::int8[], $3::timestamptz[], $4::int4[], $5::int4[], $6::numeric[], "
-    "$7::numeric[], $8::text[]) WITH ORDINALITY "
-    "AS e (subaccount_id, occurred_at, type_id, flags, amount, balance_after, info, ordinal)"};
+    "FROM (SELECT unnest($2::int8[]) AS subaccount_id, unnest($3::timestamptz[]) AS occurred_at, "
+    "unnest($4::int4[]) AS type_id, unnest($5::int4[]) AS flags, unnest($6::numeric[]) AS amount, "
+    "unnest($7::numeric[]) AS balance_after, unnest($8::text[]) AS info, "
+    "generate_series(1, cardinality($2)) AS ordinal) AS e"};
 constexpr Statement kInsertRequests{
     "accounts.insert_requests",
     "INSERT INTO write_requests (batch_id, epoch, request_id, fingerprint, first_ordinal, events) "
-    "SELECT $1, $2, * FROM unnest($3::text[], $4::bytea[], $5::int4[], $6::int4[])"};
+    "SELECT $1, $2, unnest($3::text[]), unnest($4::bytea[]), unnest($5::int4[]), "
+    "unnest($6::int4[])"};
 
 absl::StatusOr<std::vector<int64_t>> TakeBlocks(postgres::Pool& pool, const CallContext& context,
                                                 const Statement& statement, int count) {
