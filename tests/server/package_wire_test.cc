@@ -4,40 +4,16 @@
 
 #include "absl/strings/escaping.h"
 #include "google/protobuf/util/json_util.h"
-#include "grpcpp/completion_queue.h"
-#include "grpcpp/generic/generic_stub.h"
-#include "grpcpp/support/byte_buffer.h"
 #include "tests/server/test_app.h"
 
 namespace saldo::server {
 namespace {
 
-// One call with bytes as they go over the wire, and the answer's.
 grpc::Status RawCall(TestApp& app, const std::string& method, const std::string& request,
                      std::string* response) {
-  grpc::GenericStub stub(app.channel);
-  ClientCall call;
-  const grpc::Slice slice(request);
-  const grpc::ByteBuffer buffer(&slice, 1);
-  grpc::CompletionQueue queue;
-  const auto reader = stub.PrepareUnaryCall(
-      &call.context, "/hablof.logistic_package_api.v1.LogisticPackageApiService/" + method, buffer,
-      &queue);
-  reader->StartCall();
-  grpc::ByteBuffer answer;
-  grpc::Status status;
-  reader->Finish(&answer, &status, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  queue.Next(&tag, &ok);
-  queue.Shutdown();
-  while (queue.Next(&tag, &ok)) {
-  }
-  grpc::Slice bytes;
-  if (status.ok() && answer.DumpToSingleSlice(&bytes).ok()) {
-    *response = std::string(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
-  }
-  return status;
+  return server::RawCall(app.channel,
+                         "/hablof.logistic_package_api.v1.LogisticPackageApiService/" + method,
+                         request, response);
 }
 
 std::string Bytes(const char* hex) { return absl::HexStringToBytes(hex); }

@@ -11,9 +11,13 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/rpc/errors.h"
+#include "grpcpp/completion_queue.h"
 #include "grpcpp/create_channel.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "grpcpp/support/byte_buffer.h"
 #include "hablof/logistic_package_api/v1/logistic_package_api.grpc.pb.h"
 #include "hablof/proto/v1/package_event.pb.h"
+#include "saldo/v1/account_service.grpc.pb.h"
 #include "server/app.h"
 #include "tests/support/migrated_database.h"
 
@@ -53,11 +57,39 @@ inline std::shared_ptr<grpc::Channel> ChannelTo(int port) {
                                    grpc::InsecureChannelCredentials(), arguments);
 }
 
+// One call with bytes as they go over the wire, and the answer's. `path` is
+// "/package.Service/Method".
+inline grpc::Status RawCall(const std::shared_ptr<grpc::Channel>& channel, const std::string& path,
+                            const std::string& request, std::string* response) {
+  grpc::GenericStub stub(channel);
+  ClientCall call;
+  const grpc::Slice slice(request);
+  const grpc::ByteBuffer buffer(&slice, 1);
+  grpc::CompletionQueue queue;
+  const auto reader = stub.PrepareUnaryCall(&call.context, path, buffer, &queue);
+  reader->StartCall();
+  grpc::ByteBuffer answer;
+  grpc::Status status;
+  reader->Finish(&answer, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  queue.Shutdown();
+  while (queue.Next(&tag, &ok)) {
+  }
+  grpc::Slice bytes;
+  if (status.ok() && answer.DumpToSingleSlice(&bytes).ok()) {
+    *response = std::string(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
+  }
+  return status;
+}
+
 struct TestApp {
   testing::MigratedDatabase database;
   App app;
   std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<Api::Stub> stub;
+  std::unique_ptr<v1::AccountService::Stub> accounts;
 
   TestApp() : TestApp([](ServerConfig&) {}) {}
   template <typename Change>
@@ -66,6 +98,7 @@ struct TestApp {
     if (!status.ok()) throw std::runtime_error(status.ToString());
     channel = ChannelTo(app.grpc_port());
     stub = Api::NewStub(channel);
+    accounts = v1::AccountService::NewStub(channel);
   }
 
   // One call by its method, as &Api::Stub::CreatePackageV1 gives it.
@@ -76,6 +109,12 @@ struct TestApp {
                     absl::Duration timeout = kPatience) {
     ClientCall call(timeout);
     return rpc::FromGrpcStatus((stub.get()->*method)(&call.context, request, response));
+  }
+
+  absl::Status Write(const v1::WriteEventsRequest& request, v1::WriteEventsResponse* response,
+                     absl::Duration timeout = kPatience) {
+    ClientCall call(timeout);
+    return rpc::FromGrpcStatus(accounts->WriteEvents(&call.context, request, response));
   }
 
   // The id of a package that is created now.
