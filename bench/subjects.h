@@ -15,5 +15,7 @@ Benchmark RelayOutage();
 Benchmark Create();
 // WriteEvents of one event against an empty call, and how the shape of the load changes it.
 Benchmark LedgerWrite();
+// WriteEvents of many events against COPY, and of one event by one caller against plain SQL.
+Benchmark LedgerBatch();
 
 }  // namespace saldo::bench
