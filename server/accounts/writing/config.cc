@@ -13,6 +13,9 @@ void Bind(config::Binder& binder, WriterOptions& options) {
              "Requests that may wait; more are refused at once");
   binder.Int("queue_events_max", &options.queue_events_max, {.min = kEventsMax, .max = 10'000'000},
              "Events that may wait; more are refused at once");
+  binder.Bytes("queue_size_max", &options.queue_bytes_max,
+               {.min = config::kMiB, .max = 16 * config::kGiB},
+               "Memory that requests which wait may take; more are refused at once");
   binder.Duration("commit_timeout", &options.commit_timeout,
                   {.min = absl::Milliseconds(100), .max = absl::Minutes(5)},
                   "How long one try to commit a batch may take");

@@ -67,6 +67,7 @@ absl::Status Group::LookUp(postgres::Pool& pool, const CallContext& context) {
   if (unknown.empty()) return absl::OkStatus();
   unknown_ = static_cast<int64_t>(unknown.size());
   std::vector<SubaccountName> names;
+  names.reserve(unknown.size());
   for (const auto& [name, posting] : unknown)
     names.push_back({std::get<0>(name), std::get<1>(name), std::get<2>(name)});
   SALDO_ASSIGN_OR_RETURN(const std::vector<SubaccountIds> found,

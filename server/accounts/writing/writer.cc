@@ -25,6 +25,15 @@ const std::vector<double>& SizeBuckets() {
   return *kBuckets;
 }
 
+int64_t BytesOf(const WriteRequest& request) {
+  size_t bytes = sizeof(WriteRequest) + request.id.size();
+  for (const Posting& posting : request.postings) {
+    bytes += sizeof(Posting) + posting.key.size() + posting.attributes.size() +
+             posting.info.size() + posting.message.size();
+  }
+  return static_cast<int64_t>(bytes);
+}
+
 // Another server was in the way, or the answer of COMMIT is not known: the next try finds out what
 // was written by its request ids.
 bool IsWorthATry(const absl::Status& status) {
@@ -56,6 +65,8 @@ Writer::Metrics::Metrics(metrics::Registry& registry)
           registry.AddGauge("saldo_ledger_queue_requests", "Requests that wait for the writer.")),
       queue_events(
           registry.AddGauge("saldo_ledger_queue_events", "Events that wait for the writer.")),
+      queue_bytes(registry.AddGauge("saldo_ledger_queue_bytes",
+                                    "Memory that waits for the writer, about.")),
       known_subaccounts(registry.AddGauge("saldo_ledger_known_subaccounts",
                                           "Subaccounts whose ids are kept in memory.")),
       events(registry.AddCounter("saldo_ledger_events_total", "Events that were committed.")),
@@ -87,23 +98,31 @@ void Writer::Stop() {
 void Writer::Submit(WriteRequest request, const CallContext& context,
                     const trace::SpanContext& trace, Done done) {
   const size_t events = request.postings.size();
+  const int64_t bytes = BytesOf(request);
   absl::Status refused;
   {
     absl::MutexLock lock(&mutex_);
     if (closed_) {
       refused = absl::UnavailableError("the server stops");
-    } else if (queue_.size() >= static_cast<size_t>(options_.queue_requests_max) ||
-               (!queue_.empty() &&
-                queue_events_ + events > static_cast<size_t>(options_.queue_events_max))) {
+    } else if (!HasRoom(events, bytes)) {
       refused = rpc::WithRetryInfo(absl::ResourceExhaustedError("too many writes wait"),
                                    options_.retry_delay);
     } else {
       queue_events_ += events;
+      queue_bytes_ += bytes;
       queue_.push_back({std::move(request), context, trace, trace.ToTraceparent(), std::move(done),
-                        absl::Now()});
+                        absl::Now(), bytes});
+      return;
     }
   }
-  if (!refused.ok()) done(std::move(refused));
+  done(std::move(refused));
+}
+
+bool Writer::HasRoom(size_t events, int64_t bytes) const {
+  return queue_.empty() ||
+         (queue_.size() < static_cast<size_t>(options_.queue_requests_max) &&
+          queue_events_ + events <= static_cast<size_t>(options_.queue_events_max) &&
+          queue_bytes_ + bytes <= options_.queue_bytes_max);
 }
 
 void Writer::Run() {
@@ -122,12 +141,14 @@ std::vector<Writer::Job> Writer::TakeGroup() {
     const size_t more = queue_.front().request.postings.size();
     if (!jobs.empty() && events + more > static_cast<size_t>(options_.group_events_max)) break;
     events += more;
+    queue_bytes_ -= queue_.front().bytes;
     jobs.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
   queue_events_ -= events;
   metrics_.queue_requests.Set(static_cast<double>(queue_.size()));
   metrics_.queue_events.Set(static_cast<double>(queue_events_));
+  metrics_.queue_bytes.Set(static_cast<double>(queue_bytes_));
   return jobs;
 }
 
@@ -151,7 +172,7 @@ void Writer::Commit(std::vector<Job> jobs) {
   const absl::Time start = absl::Now();
   std::vector<GroupItem> items;
   items.reserve(jobs.size());
-  const Job* traced = &jobs[0];
+  const Job* traced = &jobs.front();
   for (const Job& job : jobs) {
     items.push_back({&job.request, job.traceparent});
     if (job.trace.sampled && !traced->trace.sampled) traced = &job;
@@ -196,6 +217,7 @@ std::vector<absl::StatusOr<Written>> Writer::TryCommit(const std::vector<GroupIt
     return std::vector<absl::StatusOr<Written>>(items.size(), status);
   // The one at fault fails alone.
   std::vector<absl::StatusOr<Written>> outcomes;
+  outcomes.reserve(items.size());
   for (const GroupItem& item : items) outcomes.push_back(std::move(TryCommit({item}).front()));
   return outcomes;
 }

@@ -35,6 +35,7 @@ struct WriterOptions {
   // What may wait. More is refused at once.
   int queue_requests_max = 8192;
   int queue_events_max = 200'000;
+  int64_t queue_bytes_max = 256 << 20;
   // Of one try to commit a batch.
   absl::Duration commit_timeout = absl::Seconds(20);
   // How often a batch is tried when other servers get in its way.
@@ -73,6 +74,7 @@ class Writer final : public runtime::Service {
     std::string traceparent;
     Done done;
     absl::Time arrived;
+    int64_t bytes;  // what it holds, roughly
   };
   struct Metrics {
     explicit Metrics(metrics::Registry& registry);
@@ -82,6 +84,7 @@ class Writer final : public runtime::Service {
     metrics::Histogram& commit_seconds;
     metrics::Gauge& queue_requests;
     metrics::Gauge& queue_events;
+    metrics::Gauge& queue_bytes;
     metrics::Gauge& known_subaccounts;
     metrics::Counter& events;
     metrics::Counter& retries;
@@ -89,6 +92,8 @@ class Writer final : public runtime::Service {
 
   bool HasWork() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !queue_.empty(); }
   void Run();
+  // Whether so much more may wait. A request that comes alone may always.
+  bool HasRoom(size_t events, int64_t bytes) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   std::vector<Job> TakeGroup();
   void Process(std::vector<Job> jobs);
   // Answers each job.
@@ -106,6 +111,7 @@ class Writer final : public runtime::Service {
   absl::Mutex mutex_;
   std::deque<Job> queue_ ABSL_GUARDED_BY(mutex_);
   size_t queue_events_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t queue_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = true;
 
   // Of the thread alone.
