@@ -17,5 +17,7 @@ Benchmark Create();
 Benchmark LedgerWrite();
 // WriteEvents of many events against COPY, and of one event by one caller against plain SQL.
 Benchmark LedgerBatch();
+// GetBalance and GetTurnover in the past, with many events stored and with few.
+Benchmark LedgerRead();
 
 }  // namespace saldo::bench
