@@ -56,7 +56,8 @@ TEST_CASE("a starved pool refuses in time, serves in turn, and never exceeds its
   CHECK(served == kThreads * kRounds);
   CHECK(database.Query("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
                        "AND pid <> pg_backend_pid()") == "2");
-  CHECK(registry.Text().find("saldo_postgres_pool_timeouts_total{pool=\"calls\"} 1") != std::string::npos);
+  CHECK(registry.Text().find("saldo_postgres_pool_timeouts_total{pool=\"calls\"} 1") !=
+        std::string::npos);
 }
 
 TEST_CASE("a pool survives the death and return of its server") {
