@@ -1,4 +1,5 @@
 // The ledger while its programs and its database are killed.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <cstdlib>
@@ -157,36 +158,69 @@ std::vector<PublishedEvent> ReadTopics(Stack& stack) {
   return events;
 }
 
-// One blow at a random part of the system.
-std::string Strike(Stack& stack, std::mt19937_64& random) {
-  switch (random() % 8) {
-    case 0:
-    case 1:
-    case 2:
-      stack.KillServer(static_cast<int>(random() % 2));
+enum class Blow { kServer, kServers, kRelay, kBackend, kBackends, kPostgres };
+
+const char* NameOf(Blow blow) {
+  switch (blow) {
+    case Blow::kServer:
       return "server";
-    case 3:
-      stack.KillServers();
+    case Blow::kServers:
       return "both servers";
-    case 4:
-      stack.KillRelay(0);
+    case Blow::kRelay:
       return "retranslator";
-    case 5: {
-      const std::vector<pid_t> backends = stack.postgres().BackendPids(Stack::kDatabase);
-      if (backends.empty()) return "no backend";
-      kill(backends[random() % backends.size()], SIGKILL);
+    case Blow::kBackend:
       return "PostgreSQL backend: crash recovery";
-    }
-    case 6:
-      stack.postgres().Kill();
-      REQUIRE(stack.postgres().Restart().ok());
+    case Blow::kBackends:
+      return "all PostgreSQL backends, orderly";
+    case Blow::kPostgres:
       return "PostgreSQL as a whole";
-    default:
-      stack.postgres()
+  }
+  return "";
+}
+
+// Each kind in turn, in an order that changes.
+class Blows {
+ public:
+  explicit Blows(std::mt19937_64& random) : random_(random) {}
+
+  Blow Next() {
+    if (left_.empty()) {
+      left_ = {Blow::kServer,  Blow::kServer,   Blow::kServers, Blow::kRelay,
+               Blow::kBackend, Blow::kBackends, Blow::kPostgres};
+      std::shuffle(left_.begin(), left_.end(), random_);
+    }
+    const Blow blow = left_.back();
+    left_.pop_back();
+    return blow;
+  }
+
+ private:
+  std::mt19937_64& random_;
+  std::vector<Blow> left_;
+};
+
+void Strike(Stack& stack, Blow blow, std::mt19937_64& random) {
+  switch (blow) {
+    case Blow::kServer:
+      return stack.KillServer(static_cast<int>(random() % 2));
+    case Blow::kServers:
+      return stack.KillServers();
+    case Blow::kRelay:
+      return stack.KillRelay(0);
+    case Blow::kBackend: {
+      const std::vector<pid_t> backends = stack.postgres().BackendPids(Stack::kDatabase);
+      if (!backends.empty()) kill(backends[random() % backends.size()], SIGKILL);
+      return;
+    }
+    case Blow::kBackends:
+      return stack.postgres()
           .Query("postgres",
                  "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'saldo'")
+          .status()
           .IgnoreError();
-      return "all PostgreSQL backends, orderly";
+    case Blow::kPostgres:
+      stack.postgres().Kill();
+      REQUIRE(stack.postgres().Restart().ok());
   }
 }
 
@@ -211,10 +245,13 @@ TEST_CASE("whatever is killed, every acknowledged request is in the ledger and i
   LedgerLoad load(
       {.addresses = {stack.server_address(0), stack.server_address(1)}, .seed = random()});
   const absl::Time until = absl::Now() + CrashTime();
-  std::map<std::string, int> blows;
+  Blows blows(random);
+  std::map<std::string, int> struck;
   while (absl::Now() < until) {
     const int64_t before = load.acknowledged();
-    ++blows[Strike(stack, random)];
+    const Blow blow = blows.Next();
+    Strike(stack, blow, random);
+    ++struck[NameOf(blow)];
     // Between blows the system works again.
     const int64_t enough = before + 50 + static_cast<int64_t>(random() % 1000);
     REQUIRE(Eventually(absl::Seconds(60), [&] { return load.acknowledged() > enough; }));
@@ -222,7 +259,7 @@ TEST_CASE("whatever is killed, every acknowledged request is in the ledger and i
   }
   load.Stop();
   const LedgerHistory history = load.Resolve();
-  for (const auto& [part, times] : blows) UNSCOPED_INFO(part << ": " << times);
+  for (const auto& [part, times] : struck) UNSCOPED_INFO(part << ": " << times);
   UNSCOPED_INFO("requests: " << history.requests.size() << ", acknowledged: " << load.acknowledged()
                              << ", rejected: " << load.rejected() << ", tries without an outcome: "
                              << load.unanswered() << ", repeats: " << load.repeated());
