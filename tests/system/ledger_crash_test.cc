@@ -249,6 +249,10 @@ TEST_CASE("whatever is killed, every acknowledged request is in the ledger and i
   std::map<std::string, int> struck;
   while (absl::Now() < until) {
     const int64_t before = load.acknowledged();
+    // Nothing falls by itself.
+    CHECK(stack.server(0).running());
+    CHECK(stack.server(1).running());
+    CHECK(stack.relay(0).running());
     const Blow blow = blows.Next();
     Strike(stack, blow, random);
     ++struck[NameOf(blow)];
