@@ -99,13 +99,13 @@ class Ledger {
     return request;
   }
 
-  absl::StatusOr<std::vector<double>> Balances(absl::Duration time) {
-    return Ask("balance", kBalanceMethod, time, [this](int64_t number) {
+  absl::StatusOr<std::vector<double>> Balances(int callers, absl::Duration time) {
+    return Ask("balance", kBalanceMethod, callers, time, [this](int64_t number) {
       return Serialized(BalanceRequest(static_cast<uint64_t>(number) + asked_));
     });
   }
   absl::StatusOr<std::vector<double>> Turnovers(absl::Duration time) {
-    return Ask("turnover", kTurnoverMethod, time, [this](int64_t number) {
+    return Ask("turnover", kTurnoverMethod, kCallers, time, [this](int64_t number) {
       return Serialized(TurnoverRequest(static_cast<uint64_t>(number) + asked_));
     });
   }
@@ -128,7 +128,7 @@ class Ledger {
     return BenchEvent(kFee, Random(number, 0, fill_.accounts)).account();
   }
 
-  absl::StatusOr<std::vector<double>> Ask(const std::string& name, const char* method,
+  absl::StatusOr<std::vector<double>> Ask(const std::string& name, const char* method, int callers,
                                           absl::Duration time,
                                           std::function<grpc::ByteBuffer(int64_t)> request) {
     // Other questions than before.
@@ -137,7 +137,7 @@ class Ledger {
     const absl::Time begin = absl::Now();
     SALDO_ASSIGN_OR_RETURN(LoadResult result, RunLoad(context_, {.port = server_.grpc_port,
                                                                  .method = method,
-                                                                 .callers = kCallers,
+                                                                 .callers = callers,
                                                                  .request = std::move(request),
                                                                  .warm_up = time / 2,
                                                                  .time = time}));
@@ -221,7 +221,7 @@ absl::Status Measure(const Context& context, Report& report) {
   }
   std::vector<double> all;
   const auto p99 = [&](Ledger& ledger, std::vector<double>* keep) -> absl::StatusOr<double> {
-    SALDO_ASSIGN_OR_RETURN(const std::vector<double> samples, ledger.Balances(time));
+    SALDO_ASSIGN_OR_RETURN(const std::vector<double> samples, ledger.Balances(kCallers, time));
     if (keep != nullptr) keep->insert(keep->end(), samples.begin(), samples.end());
     return Percentile(samples, 99);
   };
@@ -230,6 +230,8 @@ absl::Status Measure(const Context& context, Report& report) {
                                                    [&](int) { return p99(small, nullptr); }));
   report.Set("balance_p99_ms", Median(balances.a), absl::StrCat(kCallers, " callers"));
   report.Set("balance_p50_ms", Percentile(all, 50));
+  SALDO_ASSIGN_OR_RETURN(const std::vector<double> lone, large.Balances(1, time));
+  report.Set("balance_lone_p99_ms", Percentile(lone, 99), "1 caller: nothing waits");
   report.Set("balance_flatness", balances.MedianRatio(), "p99, pairs " + balances.Ratios());
   SALDO_ASSIGN_OR_RETURN(const std::vector<double> turnovers, large.Turnovers(time));
   report.Set("turnover_p99_ms", Percentile(turnovers, 99), absl::StrCat(kCallers, " callers"));
@@ -243,6 +245,7 @@ absl::Status Measure(const Context& context, Report& report) {
 Benchmark LedgerRead() {
   return {.figures = {{"balance_p99_ms", "ms", AtMost(5)},
                       {"balance_p50_ms", "ms"},
+                      {"balance_lone_p99_ms", "ms"},
                       {"balance_flatness", "ratio", AtMost(1.5)},
                       {"turnover_p99_ms", "ms", AtMost(10)},
                       {"turnover_p50_ms", "ms"}},
