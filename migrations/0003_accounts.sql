@@ -23,6 +23,7 @@ CREATE TABLE account_types (
   scale integer NOT NULL CHECK (scale BETWEEN 0 AND 18),
   keeps_balance boolean NOT NULL,
   retention interval NOT NULL,
+  redefinition integer NOT NULL DEFAULT 0,
   kept_since timestamptz NOT NULL DEFAULT '-infinity',
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -30,6 +31,7 @@ CREATE TABLE account_types (
 );
 COMMENT ON COLUMN account_types.key_attributes IS 'Name and kind of each, in order: "client_id integer".';
 COMMENT ON COLUMN account_types.keeps_balance IS 'A balance is stored with each account. Once true it stays so, or it would miss events.';
+COMMENT ON COLUMN account_types.redefinition IS 'Counts the changes that stored accounts would forbid, made while there were none. Who knows another one does not write.';
 COMMENT ON COLUMN account_types.kept_since IS 'Events that were written before this may have been dropped.';
 
 -- Ids are handed out in blocks: a writer takes one number, and with it that id and the 999 after it.
@@ -133,17 +135,18 @@ CREATE TABLE write_requests (
 CREATE TABLE write_request_epoch (
   only_row boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (only_row),
   epoch integer NOT NULL,
+  oldest integer NOT NULL,
   began_at timestamptz NOT NULL
 );
-INSERT INTO write_request_epoch (epoch, began_at) VALUES (1, clock_timestamp());
+COMMENT ON COLUMN write_request_epoch.oldest IS 'The first epoch whose partition is still there.';
+INSERT INTO write_request_epoch (epoch, oldest, began_at) VALUES (1, 0, clock_timestamp());
 CREATE TABLE write_requests_0 PARTITION OF write_requests FOR VALUES FROM (0) TO (1);
 CREATE TABLE write_requests_1 PARTITION OF write_requests FOR VALUES FROM (1) TO (2);
 CREATE TABLE write_requests_2 PARTITION OF write_requests FOR VALUES FROM (2) TO (3);
 
--- Begins the next epoch of write_requests when the present one is as old as `retention`, and drops the one before the
--- last: a key is kept for one retention at least and two at most. Every writer holds the shared lock from before it looks
+-- Begins the next epoch of write_requests when the present one is as old as `retention`. Every writer holds the shared lock from before it looks
 -- for a key until its commit, so no two write in different epochs at a time, and none misses another's key.
--- Answers whether it did.
+-- Answers whether it did. The lock's number spells "wreq"; whoever redefines an account type takes it as well.
 CREATE FUNCTION advance_write_request_epoch(retention interval) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '1s' AS $$
 DECLARE
@@ -153,14 +156,30 @@ BEGIN
   IF NOT FOUND THEN
     RETURN false;
   END IF;
-  -- The lock's number spells "wreq".
   PERFORM pg_advisory_xact_lock(2003985777);
   EXECUTE format('CREATE TABLE write_requests_%s (LIKE write_requests INCLUDING ALL)', present + 2);
   EXECUTE format('ALTER TABLE write_requests ATTACH PARTITION write_requests_%s FOR VALUES FROM (%s) TO (%s)',
     present + 2, present + 2, present + 3);
-  EXECUTE format('DROP TABLE write_requests_%s', present - 1);
   UPDATE write_request_epoch SET epoch = present + 1, began_at = clock_timestamp();
   RETURN true;
+END $$;
+
+-- Drops the epochs before the last one: a key is kept for one retention at least and two at most. In a transaction of its
+-- own, for writers must not wait while this waits for somebody who reads an old partition. Answers how many.
+CREATE FUNCTION drop_write_request_epochs() RETURNS integer
+LANGUAGE plpgsql SET lock_timeout = '200ms' AS $$
+DECLARE
+  present integer;
+  first integer;
+BEGIN
+  SELECT epoch, oldest INTO present, first FROM write_request_epoch FOR NO KEY UPDATE;
+  FOR old IN first .. present - 2 LOOP
+    EXECUTE format('DROP TABLE write_requests_%s', old);
+  END LOOP;
+  IF first < present - 1 THEN
+    UPDATE write_request_epoch SET oldest = present - 1;
+  END IF;
+  RETURN greatest(present - 1 - first, 0);
 END $$;
 
 -- Makes the partitions of a new account type.

@@ -70,6 +70,8 @@ class Transaction {
   absl::StatusOr<std::vector<Result>> Send();
 
   const CallContext& context() const { return context_; }
+  // Of the connection that it runs on.
+  absl::Time server_incarnation() const { return connection_.server_incarnation(); }
 
  private:
   friend absl::Status RunTransaction(Connection& connection, const CallContext& context,

@@ -165,7 +165,8 @@ absl::StatusOr<bool> Sequencer::Pass(Connection& connection, Sequencing* sequenc
   const std::vector<int64_t> gaps_before = sequencing->Gaps();
   Sequencing next = *sequencing;
   const std::vector<SequencedBatch> batches = next.Take(observation);
-  if (batches.empty() && next.Gaps() == gaps_before) return false;
+  // A new hole changes nothing that is stored, but needs the xid.
+  if (batches.empty() && next.Gaps() == gaps_before && !next.awaits_bound()) return false;
   SALDO_ASSIGN_OR_RETURN(const uint64_t xid, Store(connection, next, batches));
   next.BoundGaps(xid);
   *sequencing = std::move(next);

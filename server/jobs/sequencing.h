@@ -6,6 +6,11 @@
 // noticed has ended: its own was among them, for a transaction has its xid before it takes a batch
 // id. The xid of any transaction that begins after that bounds theirs. (A snapshot's own xmax does
 // not: it is one past the highest xid that has ended, and transactions above it may run.)
+//
+// A hole too wide to be kept as gaps is waited for as a whole, by the same rule: nothing after it
+// gets a seq until every transaction that may have an id in it has ended. What it then still lacks
+// was rolled back or wrote nothing. That is rare, and delays the batches after it by the rest of
+// the longest transaction that was running.
 #pragma once
 
 #include <cstdint>
@@ -39,9 +44,9 @@ struct SequencedBatch {
 
 class Sequencing {
  public:
-  // So many ids between two visible batches are more than can be in flight: after a restored
-  // backup, say. Only as many as this at either end are then waited for.
-  static constexpr int64_t kHoleMax = 10'000;
+  // More ids than this between two visible batches are not kept as gaps, but waited for as a whole:
+  // transactions that wrote nothing have taken them, say, or a backup was restored.
+  static constexpr int64_t kHoleMax = 20'000;
 
   Sequencing() = default;
   // As stored by the pass before, perhaps of another process; `xid` is that of a transaction that
@@ -49,11 +54,14 @@ class Sequencing {
   Sequencing(int64_t last_seq, int64_t last_message, int64_t scanned_to,
              const std::vector<int64_t>& gaps, uint64_t xid);
 
-  // Gives every batch of the observation its seq, in the order of ids, and moves on.
+  // Gives every batch of the observation its seq, in the order of ids, and moves on; or as far as
+  // a hole that has to be waited for.
   std::vector<SequencedBatch> Take(const Observation& observation);
   // To be told after Take, before the next: the xid of a transaction that began after the
-  // observation was made. Gaps that it noted are kept until then.
+  // observation was made. Gaps and the hole that it noted are kept until then.
   void BoundGaps(uint64_t xid);
+  // A hole was noticed that BoundGaps has not been told of, though Take may have given out nothing.
+  bool awaits_bound() const { return hole_end_ > scanned_to_ && hole_bound_ == 0; }
 
   int64_t last_seq() const { return last_seq_; }
   // Messages of all sequenced batches.
@@ -62,12 +70,18 @@ class Sequencing {
   std::vector<int64_t> Gaps() const;
 
  private:
-  void NoteGaps(int64_t from, int64_t to);
+  // Moves on to a batch; the ids before it become gaps. False when they are a hole to be waited
+  // for.
+  bool ScanTo(int64_t batch_id, uint64_t xmin);
 
   int64_t last_seq_ = 0;
   int64_t last_message_ = 0;
   int64_t scanned_to_ = 0;
   std::map<int64_t, uint64_t> gaps_;  // id -> what its transaction's xid is below; 0: not yet known
+  // The first batch after the last wide hole, and what the xids of all transactions that took lower
+  // ids are below; 0: not yet known. Not stored: after a restart the hole is noticed anew.
+  int64_t hole_end_ = 0;
+  uint64_t hole_bound_ = 0;
 };
 
 }  // namespace saldo::jobs

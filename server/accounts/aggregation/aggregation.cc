@@ -1,5 +1,7 @@
 #include "server/accounts/aggregation/aggregation.h"
 
+#include <algorithm>
+
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/observability/log.h"
@@ -39,8 +41,10 @@ Aggregation::Aggregation(const AggregationOptions& options, postgres::Pool& pool
 absl::StatusOr<bool> Aggregation::RunAndRest(runtime::StopSignal& stop) {
   const absl::Time start = absl::Now();
   SALDO_ASSIGN_OR_RETURN(const bool more, RunOnce());
-  if (absl::Seconds(lag_seconds_.Value()) < options_.lag_max)
-    stop.WaitFor((absl::Now() - start) * (1 / options_.share - 1));
+  // What comes meanwhile ages, too.
+  const absl::Duration until_late = options_.lag_max - absl::Seconds(lag_seconds_.Value());
+  stop.WaitFor(std::clamp((absl::Now() - start) * (1 / options_.share - 1), absl::ZeroDuration(),
+                          std::max(until_late, absl::ZeroDuration())));
   return more;
 }
 

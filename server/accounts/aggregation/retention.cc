@@ -76,14 +76,18 @@ absl::Status EventRetention::Drop(int32_t type_id) {
 }
 
 absl::Status EventRetention::TurnRequestKeysOver() {
-  bool turned = false;
+  const postgres::TransactionOptions options{.name = "event_retention.keys", .max_attempts = 1};
   SALDO_RETURN_IF_ERROR(pool_.Transact(
-      CallContext::WithTimeout(kCallTimeout), {.name = "event_retention.keys", .max_attempts = 1},
-      [&](postgres::Transaction& tx) -> absl::Status {
-        SALDO_ASSIGN_OR_RETURN(turned, AdvanceRequestEpoch(tx, options_.request_retention));
-        return absl::OkStatus();
+      CallContext::WithTimeout(kCallTimeout), options, [&](postgres::Transaction& tx) {
+        return AdvanceRequestEpoch(tx, options_.request_retention).status();
       }));
-  if (turned) log::Info("old idempotency keys dropped");
+  int32_t dropped = 0;
+  SALDO_RETURN_IF_ERROR(pool_.Transact(CallContext::WithTimeout(kCallTimeout), options,
+                                       [&](postgres::Transaction& tx) -> absl::Status {
+                                         SALDO_ASSIGN_OR_RETURN(dropped, DropRequestEpochs(tx));
+                                         return absl::OkStatus();
+                                       }));
+  if (dropped > 0) log::Info("old request ids dropped", {{"epochs", dropped}});
   return absl::OkStatus();
 }
 

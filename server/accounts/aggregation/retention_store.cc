@@ -66,6 +66,8 @@ constexpr Statement kDrop{"event_retention.drop", "SELECT drop_partitions('event
 
 constexpr Statement kAdvanceEpoch{"event_retention.advance_epoch",
                                   "SELECT advance_write_request_epoch(make_interval(secs => $1))"};
+constexpr Statement kDropEpochs{"event_retention.drop_epochs",
+                                "SELECT drop_write_request_epochs()"};
 
 }  // namespace
 
@@ -104,6 +106,12 @@ absl::StatusOr<int32_t> DropEventPartitions(Transaction& tx, int32_t type_id) {
 absl::StatusOr<bool> AdvanceRequestEpoch(Transaction& tx, absl::Duration retention) {
   SALDO_ASSIGN_OR_RETURN(Result result, tx.Query(kAdvanceEpoch, absl::ToDoubleSeconds(retention)));
   SALDO_ASSIGN_OR_RETURN(const auto row, std::move(result).One<bool>());
+  return std::get<0>(row);
+}
+
+absl::StatusOr<int32_t> DropRequestEpochs(Transaction& tx) {
+  SALDO_ASSIGN_OR_RETURN(Result result, tx.Query(kDropEpochs));
+  SALDO_ASSIGN_OR_RETURN(const auto row, std::move(result).One<int32_t>());
   return std::get<0>(row);
 }
 

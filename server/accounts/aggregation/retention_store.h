@@ -34,5 +34,7 @@ absl::StatusOr<int32_t> DropEventPartitions(postgres::Transaction& tx, int32_t t
 
 // Answers whether a new epoch began.
 absl::StatusOr<bool> AdvanceRequestEpoch(postgres::Transaction& tx, absl::Duration retention);
+// Drops the epochs that no request id is looked for in any more. Answers how many.
+absl::StatusOr<int32_t> DropRequestEpochs(postgres::Transaction& tx);
 
 }  // namespace saldo::accounts

@@ -31,7 +31,8 @@ struct Attribute {
 using Grouping = std::vector<size_t>;
 
 struct AccountType {
-  int32_t id = 0;  // in the database
+  int32_t id = 0;            // in the database
+  int32_t redefinition = 0;  // there too: see the column account_types.redefinition
   std::string name;
   std::vector<Attribute> key;
   std::vector<Attribute> auxiliary;

@@ -134,6 +134,10 @@ Faults FaultsOfChange(const StoredType& stored, const AccountType& configured) {
   return Comparison(stored, configured).Run();
 }
 
+bool IsRedefinition(const StoredType& stored, const AccountType& configured) {
+  return !Comparison(stored, configured).Run().empty();
+}
+
 Faults FaultsOfRemoval(const StoredType& stored) {
   if (!stored.has_accounts) return {};
   return {absl::StrCat(stored.name, ": is not among the configured types, but has accounts")};

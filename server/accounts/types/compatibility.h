@@ -22,6 +22,7 @@ struct StoredType {
   std::optional<std::string> asset_constant;
   int scale = 0;
   bool keeps_balance = false;
+  int32_t redefinition = 0;
   // Without accounts nothing is stored that a change could break.
   bool has_accounts = false;
 };
@@ -29,6 +30,9 @@ struct StoredType {
 // What forbids using what is stored with the type as it is configured now, each fault with its
 // reason.
 Faults FaultsOfChange(const StoredType& stored, const AccountType& configured);
+
+// Whether it is another type under the same name: accounts, if there were any, would forbid it.
+bool IsRedefinition(const StoredType& stored, const AccountType& configured);
 
 // What forbids that a type is configured no more.
 Faults FaultsOfRemoval(const StoredType& stored);

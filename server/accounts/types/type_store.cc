@@ -21,10 +21,14 @@ namespace {
 // holder has committed.
 constexpr postgres::Statement kLock{"account_types.lock",
                                     "SELECT pg_advisory_xact_lock(1954115685)"};
+// Whoever writes events holds this lock shared while it relies on what a type is: whether there are
+// accounts is only certain while nobody does.
+constexpr postgres::Statement kKeepWritersOut{"account_types.keep_writers_out",
+                                              "SELECT pg_advisory_xact_lock(2003985777)"};
 constexpr postgres::Statement kRead{
     "account_types.read",
     "SELECT type_id, name, key_attributes, auxiliary_attributes, sharding_attributes, "
-    "asset_attribute, asset_constant, scale, keeps_balance, "
+    "asset_attribute, asset_constant, scale, keeps_balance, redefinition, "
     "EXISTS (SELECT FROM accounts WHERE accounts.type_id = account_types.type_id) "
     "FROM account_types ORDER BY type_id"};
 constexpr postgres::Statement kInsert{
@@ -36,7 +40,7 @@ constexpr postgres::Statement kUpdate{
     "account_types.update",
     "UPDATE account_types SET key_attributes = $2, auxiliary_attributes = $3, sharding_attributes "
     "= $4, asset_attribute = $5, asset_constant = $6, scale = $7, keeps_balance = $8, retention = "
-    "make_interval(hours => $9), updated_at = clock_timestamp() "
+    "make_interval(hours => $9), redefinition = redefinition + $10, updated_at = clock_timestamp() "
     "WHERE name = $1 AND (key_attributes, auxiliary_attributes, sharding_attributes, "
     "asset_attribute, asset_constant, scale, keeps_balance, retention) "
     "IS DISTINCT FROM ($2, $3, $4, $5, $6, $7, $8, make_interval(hours => $9))"};
@@ -56,13 +60,12 @@ absl::StatusOr<std::vector<StoredType>> ReadStored(postgres::Transaction& tx) {
   SALDO_ASSIGN_OR_RETURN(postgres::Result result, tx.Query(kRead));
   using Views = std::vector<std::string_view>;
   using Text = std::optional<std::string>;
-  SALDO_ASSIGN_OR_RETURN(
-      const auto rows,
-      (std::move(result)
-           .As<int32_t, std::string, Views, Views, Views, Text, Text, int32_t, bool, bool>()));
+  SALDO_ASSIGN_OR_RETURN(const auto rows, (std::move(result)
+                                               .As<int32_t, std::string, Views, Views, Views, Text,
+                                                   Text, int32_t, bool, int32_t, bool>()));
   std::vector<StoredType> types;
-  for (const auto& [id, name, key, auxiliary, sharding, asset, constant, scale, keeps, used] :
-       rows) {
+  for (const auto& [id, name, key, auxiliary, sharding, asset, constant, scale, keeps, redefinition,
+                    used] : rows) {
     types.push_back({.id = id,
                      .name = name,
                      .key = Copy(key),
@@ -72,12 +75,13 @@ absl::StatusOr<std::vector<StoredType>> ReadStored(postgres::Transaction& tx) {
                      .asset_constant = constant,
                      .scale = scale,
                      .keeps_balance = keeps,
+                     .redefinition = redefinition,
                      .has_accounts = used});
   }
   return types;
 }
 
-// Those of kInsert and kUpdate.
+// Those of kInsert, and of kUpdate but for its last.
 postgres::Params ParamsOf(const AccountType& type) {
   Texts key, auxiliary, sharding;
   for (const Attribute& attribute : type.key) key.push_back(DefinitionOf(attribute));
@@ -126,6 +130,7 @@ absl::Status Insert(postgres::Transaction& tx, AccountType& type) {
 
 absl::Status SyncIn(postgres::Transaction& tx, std::vector<AccountType>& types) {
   SALDO_RETURN_IF_ERROR(tx.Query(kLock).status());
+  SALDO_RETURN_IF_ERROR(tx.Query(kKeepWritersOut).status());
   SALDO_ASSIGN_OR_RETURN(const std::vector<StoredType> stored, ReadStored(tx));
   SALDO_RETURN_IF_ERROR(CheckChanges(stored, types));
   for (AccountType& type : types) {
@@ -136,7 +141,11 @@ absl::Status SyncIn(postgres::Transaction& tx, std::vector<AccountType>& types) 
     }
     type.id = before->id;
     type.keeps_balance = KeepsBalance(*before, type);
-    SALDO_RETURN_IF_ERROR(tx.DeferParams(kUpdate, ParamsOf(type)));
+    const int32_t redefined = IsRedefinition(*before, type) ? 1 : 0;
+    type.redefinition = before->redefinition + redefined;
+    postgres::Params params = ParamsOf(type);
+    params.Add(redefined);
+    SALDO_RETURN_IF_ERROR(tx.DeferParams(kUpdate, params));
   }
   return absl::OkStatus();
 }

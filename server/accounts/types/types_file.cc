@@ -79,11 +79,12 @@ absl::Status CheckRetention(const std::vector<AccountType>& types,
                             absl::Duration idempotency_retention) {
   Faults faults;
   for (const AccountType& type : types) {
-    if (type.retention >= idempotency_retention) continue;
+    if (type.retention >= 2 * idempotency_retention) continue;
     faults.push_back(absl::StrCat(type.name, ": retention_days: ", type.retention / absl::Hours(24),
-                                  " is less than ledger.idempotency_retention, ",
+                                  " is less than twice ledger.idempotency_retention, ",
                                   absl::FormatDuration(idempotency_retention),
-                                  ": the answer to a repeated request is read from its events"));
+                                  ", for which a request id may be kept: the answer to a repeated "
+                                  "request is read from its events"));
   }
   return ToStatus(absl::StatusCode::kInvalidArgument, faults);
 }

@@ -14,10 +14,26 @@
 namespace saldo::accounts {
 namespace {
 
+constexpr absl::Duration kRedefinedRetry = absl::Seconds(1);
+
 absl::Status RequestIdReused(const std::string& id) {
   return rpc::WithErrorInfo(absl::AlreadyExistsError(absl::StrCat(
                                 "request_id '", id, "' was used for a request with other content")),
                             "REQUEST_ID_REUSED", "saldo", {{"request_id", id}});
+}
+
+// A request that was checked by another definition than holds now must not be written by it.
+absl::Status CheckDefinitions(const WriteRequest& request, const Before& before) {
+  for (const Posting& posting : request.postings) {
+    const auto stored = before.redefinitions.find(posting.type->id);
+    if (stored != before.redefinitions.end() && stored->second == posting.type->redefinition)
+      continue;
+    return rpc::WithRetryInfo(
+        absl::UnavailableError(absl::StrCat("the account type ", posting.type->name,
+                                            " was redefined, which this server does not know yet")),
+        kRedefinedRetry);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -167,6 +183,7 @@ absl::StatusOr<Written> Group::DecideOne(size_t index, const Before& before) {
       return RequestIdReused(request.id);
     return outcomes_[first->second];
   }
+  SALDO_RETURN_IF_ERROR(CheckDefinitions(request, before));
   std::vector<BookEntry> entries;
   entries.reserve(request.postings.size());
   const Target* targets = &targets_[first_target_[index]];
@@ -224,7 +241,7 @@ void Group::AddRows(size_t index, Written* written, const Before& before) {
 absl::Status Group::AnswerRepeats(postgres::Transaction& tx) {
   std::vector<KnownRequest> requests;
   for (const auto& [index, known] : repeats_) requests.push_back(*known);
-  SALDO_ASSIGN_OR_RETURN(std::vector<Written> answers, ReadAnswers(tx, requests));
+  SALDO_ASSIGN_OR_RETURN(std::vector<absl::StatusOr<Written>> answers, ReadAnswers(tx, requests));
   for (size_t i = 0; i < repeats_.size(); ++i) outcomes_[repeats_[i].first] = std::move(answers[i]);
   return absl::OkStatus();
 }
@@ -255,10 +272,11 @@ void Group::AddBalanceRows() {
     rows_.new_balances.balances.push_back(book_.balances().at(account.id).amount);
   }
   for (const int64_t id : AccountsToLock()) {
-    const Book::Balance& balance = book_.balances().at(id);
-    if (!balance.changed) continue;
+    // One without a stored balance was refused already.
+    const auto balance = book_.balances().find(id);
+    if (balance == book_.balances().end() || !balance->second.changed) continue;
     rows_.changed_balances.accounts.push_back(id);
-    rows_.changed_balances.balances.push_back(balance.amount);
+    rows_.changed_balances.balances.push_back(balance->second.amount);
   }
 }
 

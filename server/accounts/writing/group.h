@@ -93,7 +93,6 @@ class Group {
   absl::Status LookUp(postgres::Pool& pool, const CallContext& context);
   void PickNewIds();
   std::vector<int64_t> AccountsToLock() const;
-  absl::Status OpenBook(const Before& before);
   void Decide(const Before& before);
   absl::StatusOr<Written> DecideOne(size_t index, const Before& before);
   void AddRows(size_t index, Written* written, const Before& before);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/observability/text.h"
 #include "common/rpc/errors.h"
 #include "nlohmann/json.hpp"
 #include "server/accounts/types/attributes.h"
@@ -21,6 +22,8 @@ namespace {
 using rpc::BadRequestBuilder;
 
 constexpr std::string_view kErrorDomain = "saldo";
+// Of a name that a caller made up, in an error.
+constexpr size_t kShownBytesMax = 64;
 
 void CheckRequestId(const std::string& id, BadRequestBuilder& bad) {
   const bool printable =
@@ -71,7 +74,9 @@ class EventCheck {
     if (info.size() > kInfoBytesMax) {
       Fault("info",
             absl::StrCat("has ", info.size(), " bytes; at most ", kInfoBytesMax, " are kept"));
-    } else if (first == std::string::npos || info[first] != '{' || !nlohmann::json::accept(info)) {
+    } else if (first == std::string::npos || info[first] != '{' ||
+               info.find('\0') != std::string::npos || !nlohmann::json::accept(info)) {
+      // The parser takes a NUL for the end.
       Fault("info", "must be a JSON object");
     }
   }
@@ -99,7 +104,8 @@ std::string UnknownType(const std::string& name, const AccountTypes& types) {
   for (const AccountType& type : types.all()) {
     absl::StrAppend(&known, known.empty() ? "" : ", ", type.name);
   }
-  return absl::StrCat("there is no account type '", name.substr(0, 64), "'; there are ", known);
+  return absl::StrCat("there is no account type '", AsAbsl(text::CutUtf8(name, kShownBytesMax)),
+                      "'; there are ", known);
 }
 
 Posting CheckEvent(int index, const v1::NewEvent& event, const AccountTypes& types, absl::Time now,

@@ -30,6 +30,8 @@ constexpr Statement kSubaccountBlocks{
 // See advance_write_request_epoch: nobody writes in another epoch until this transaction ends.
 constexpr Statement kHoldEpoch{"accounts.hold_epoch",
                                "SELECT pg_advisory_xact_lock_shared(2003985777)"};
+constexpr Statement kRedefinitions{"accounts.redefinitions",
+                                   "SELECT type_id, redefinition FROM account_types"};
 constexpr Statement kFindRequests{
     "accounts.find_requests",
     "SELECT request_id, fingerprint, batch_id, first_ordinal, events FROM write_requests "
@@ -154,38 +156,42 @@ absl::StatusOr<Before> ReadBefore(postgres::Transaction& tx,
   // After the locks: when they waited for another server that was writing one of these requests,
   // it is found, rather than decided again on the balances that it left.
   SALDO_RETURN_IF_ERROR(tx.Defer(kFindRequests, request_ids));
+  SALDO_RETURN_IF_ERROR(tx.Defer(kRedefinitions));
   SALDO_RETURN_IF_ERROR(tx.Defer(kTakeBatchId));
   SALDO_ASSIGN_OR_RETURN(std::vector<Result> results, tx.Send());
   Before before;
-  SALDO_ASSIGN_OR_RETURN(before.requests, KnownRequests(std::move(results[results.size() - 2])));
+  SALDO_ASSIGN_OR_RETURN(before.requests, KnownRequests(std::move(results[results.size() - 3])));
   if (!account_ids.empty()) {
     SALDO_ASSIGN_OR_RETURN(const auto rows, (std::move(results[1]).As<int64_t, Decimal>()));
     for (const auto& [account_id, balance] : rows) before.balances.push_back({account_id, balance});
   }
+  SALDO_ASSIGN_OR_RETURN(const auto types,
+                         (std::move(results[results.size() - 2]).As<int32_t, int32_t>()));
+  for (const auto& [type_id, redefinition] : types) before.redefinitions[type_id] = redefinition;
   SALDO_ASSIGN_OR_RETURN(const auto row, (std::move(results.back()).One<int64_t, int32_t>()));
   std::tie(before.batch_id, before.epoch) = row;
   return before;
 }
 
-absl::StatusOr<std::vector<Written>> ReadAnswers(postgres::Transaction& tx,
-                                                 const std::vector<KnownRequest>& requests) {
+absl::StatusOr<std::vector<absl::StatusOr<Written>>> ReadAnswers(
+    postgres::Transaction& tx, const std::vector<KnownRequest>& requests) {
   std::vector<int64_t> batches;
   std::vector<int32_t> firsts, counts;
-  std::vector<Written> answers;
+  std::vector<absl::StatusOr<Written>> answers;
   for (const KnownRequest& request : requests) {
     batches.push_back(request.batch_id);
     firsts.push_back(request.first_ordinal);
     counts.push_back(request.events);
-    answers.push_back({request.batch_id, request.first_ordinal, {}});
+    answers.emplace_back(Written{request.batch_id, request.first_ordinal, {}});
   }
   SALDO_ASSIGN_OR_RETURN(Result result, tx.Query(kReadAnswers, batches, firsts, counts));
   SALDO_ASSIGN_OR_RETURN(
       const auto rows, (std::move(result).As<int32_t, int64_t, std::optional<Decimal>, int32_t>()));
   for (const auto& [ordinal, subaccount, balance, scale] : rows)
-    answers[static_cast<size_t>(ordinal) - 1].postings.push_back({subaccount, balance, scale});
+    answers[static_cast<size_t>(ordinal) - 1]->postings.push_back({subaccount, balance, scale});
   for (size_t i = 0; i < requests.size(); ++i) {
-    if (answers[i].postings.size() != static_cast<size_t>(requests[i].events))
-      return absl::DataLossError("the events of a request that was accepted are not all there");
+    if (answers[i]->postings.size() != static_cast<size_t>(requests[i].events))
+      answers[i] = absl::DataLossError("the events of an accepted request are not all there");
   }
   return answers;
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -61,15 +62,18 @@ struct Before {
   std::vector<LockedBalance> balances;
   int64_t batch_id;  // of this batch, taken after all locks
   int32_t epoch;     // of write_requests
+  // Of each account type, by its id.
+  absl::flat_hash_map<int32_t, int32_t> redefinitions;
 };
 // One round trip. `account_ids` ascend.
 absl::StatusOr<Before> ReadBefore(postgres::Transaction& tx,
                                   const std::vector<std::string_view>& request_ids,
                                   const std::vector<int64_t>& account_ids);
 
-// The answers that were given to these requests, in their order.
-absl::StatusOr<std::vector<Written>> ReadAnswers(postgres::Transaction& tx,
-                                                 const std::vector<KnownRequest>& requests);
+// The answers that were given to these requests, in their order. DATA_LOSS for one whose events are
+// no longer all there.
+absl::StatusOr<std::vector<absl::StatusOr<Written>>> ReadAnswers(
+    postgres::Transaction& tx, const std::vector<KnownRequest>& requests);
 
 // The rows of one batch, column by column, as the statements take them. Rows with a unique key are
 // added in its order, so that two servers that insert the same ones wait for each other in one

@@ -38,7 +38,7 @@ int64_t BytesOf(const WriteRequest& request) {
 // was written by its request ids.
 bool IsWorthATry(const absl::Status& status) {
   return postgres::IsRetryable(status) || postgres::IsCommitUnknown(status) ||
-         postgres::SqlState(status) == kUniqueViolation;
+         absl::IsAborted(status) || postgres::SqlState(status) == kUniqueViolation;
 }
 
 // The fault of one request, which must not fail the others.
@@ -194,7 +194,7 @@ void Writer::Commit(std::vector<Job> jobs) {
   Answer(jobs, std::move(outcomes));
 }
 
-std::vector<absl::StatusOr<Written>> Writer::TryCommit(const std::vector<GroupItem>& items) {
+std::vector<absl::StatusOr<Written>> Writer::TryCommit(absl::Span<const GroupItem> items) {
   absl::BitGen random;
   absl::Status status;
   absl::Duration backoff = kBackoffMin;
@@ -202,37 +202,49 @@ std::vector<absl::StatusOr<Written>> Writer::TryCommit(const std::vector<GroupIt
     Group group(items, ids_, new_ids_);
     status = TryOnce(group, CallContext::WithTimeout(options_.commit_timeout));
     if (status.ok()) return std::move(group.outcomes());
-    if (postgres::IsConnectionLost(status) || postgres::IsCommitUnknown(status)) {
-      // The server may come back from a backup, with other ids.
-      ids_.Forget();
-      new_ids_.Forget();
-    }
-    if (!IsWorthATry(status) || attempt == options_.attempts_max) break;
+    if (!IsWorthATry(status) || attempt == options_.attempts_max || stop_.stopped()) break;
     metrics_.retries.Increment();
     stop_.WaitFor(backoff * absl::Uniform(random, 0.5, 1.0));
     backoff = std::min(2 * backoff, kBackoffMax);
   }
   log::Warning("a batch was not written", {{"requests", items.size()}, {"reason", status}});
+  if (postgres::SqlState(status) == kUniqueViolation)
+    status = absl::AbortedError("other servers were in the way each time");
   if (items.size() == 1 || !MayBeOfOne(status))
     return std::vector<absl::StatusOr<Written>>(items.size(), status);
-  // The one at fault fails alone.
-  std::vector<absl::StatusOr<Written>> outcomes;
-  outcomes.reserve(items.size());
-  for (const GroupItem& item : items) outcomes.push_back(std::move(TryCommit({item}).front()));
+  // The one at fault fails alone: found by halves.
+  const size_t half = items.size() / 2;
+  std::vector<absl::StatusOr<Written>> outcomes = TryCommit(items.subspan(0, half));
+  for (absl::StatusOr<Written>& outcome : TryCommit(items.subspan(half)))
+    outcomes.push_back(std::move(outcome));
   return outcomes;
 }
 
 absl::Status Writer::TryOnce(Group& group, const CallContext& context) {
   SALDO_RETURN_IF_ERROR(group.Resolve(pool_, context));
-  SALDO_RETURN_IF_ERROR(
-      pool_.Transact(context, {.name = "accounts.write", .max_attempts = 1},
-                     [&](postgres::Transaction& tx) { return group.Run(tx, outbox_); }));
+  const auto write = [&](postgres::Transaction& tx) -> absl::Status {
+    SALDO_RETURN_IF_ERROR(group.Run(tx, outbox_));
+    return CheckServer(tx);
+  };
+  const absl::Status status =
+      pool_.Transact(context, {.name = "accounts.write", .max_attempts = 1}, write);
+  SALDO_RETURN_IF_ERROR(status);
   if (!group.writes()) return absl::OkStatus();
   outbox_.Committed();
   group.Learn();
   metrics_.group_events.Observe(group.events());
   metrics_.events.Increment(group.events());
   return absl::OkStatus();
+}
+
+absl::Status Writer::CheckServer(const postgres::Transaction& tx) {
+  if (tx.server_incarnation() == ids_from_) return absl::OkStatus();
+  const bool first = ids_from_ == absl::InfinitePast();
+  ids_from_ = tx.server_incarnation();
+  if (first) return absl::OkStatus();
+  ids_.Forget();
+  new_ids_.Forget();
+  return absl::AbortedError("the database has restarted, and ids are looked up anew");
 }
 
 void Writer::Answer(std::vector<Job>& jobs, std::vector<absl::StatusOr<Written>> outcomes) {

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "common/base/call_context.h"
 #include "common/observability/metrics.h"
 #include "common/observability/trace.h"
@@ -98,8 +99,11 @@ class Writer final : public runtime::Service {
   void Process(std::vector<Job> jobs);
   // Answers each job.
   void Commit(std::vector<Job> jobs);
-  std::vector<absl::StatusOr<Written>> TryCommit(const std::vector<GroupItem>& items);
+  std::vector<absl::StatusOr<Written>> TryCommit(absl::Span<const GroupItem> items);
   absl::Status TryOnce(Group& group, const CallContext& context);
+  // ABORTED, with all ids forgotten, when another server answers than the one that gave them: one
+  // that has come back from a backup has other ids.
+  absl::Status CheckServer(const postgres::Transaction& tx);
   void Answer(std::vector<Job>& jobs, std::vector<absl::StatusOr<Written>> outcomes);
 
   const WriterOptions options_;
@@ -117,6 +121,8 @@ class Writer final : public runtime::Service {
   // Of the thread alone.
   AccountIds ids_;
   NewIds new_ids_;
+  // Of the server that they came from.
+  absl::Time ids_from_ = absl::InfinitePast();
 
   runtime::StopSignal stop_;
   runtime::Thread thread_;

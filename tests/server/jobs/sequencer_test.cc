@@ -111,6 +111,41 @@ TEST_CASE("a transaction with a higher xid and a lower batch id is waited for") 
   CheckTable(database);
 }
 
+TEST_CASE("a batch amid thousands of ids that nobody used is waited for") {
+  Database database;
+  auto sequencer = StartSequencer(database);
+  REQUIRE(Eventually(kLong, [&] { return sequencer->active(); }));
+  const auto burn = [&] {
+    database.Query("SELECT count(nextval('batch_id_seq')) FROM generate_series(1, 30000)");
+  };
+  const auto stored_by = [&] { return database.Query("SELECT xmin FROM sequencer"); };
+  Hand slow(database);
+  burn();
+  slow.TakeBatch();  // batch 30,001
+  burn();
+  std::string before = stored_by();
+  REQUIRE(database.Append().ok());  // batch 60,002
+  // The hole is noticed, here and after a restart.
+  REQUIRE(Eventually(kLong, [&] { return stored_by() != before; }));
+  sequencer->Stop();
+  before = stored_by();
+  sequencer = StartSequencer(database);
+  REQUIRE(Eventually(kLong, [&] { return stored_by() != before; }));
+  CHECK(database.Number("SELECT count(*) FROM sequenced_batches") == 0);
+  SECTION("it commits") {
+    slow.Run("COMMIT");
+    REQUIRE(AwaitSequenced(database, 2));
+    CHECK(database.Query("SELECT seq, batch_id FROM sequenced_batches ORDER BY seq") ==
+          "1|30001\n2|60002");
+  }
+  SECTION("it rolls back") {
+    slow.Run("ROLLBACK");
+    REQUIRE(AwaitSequenced(database, 1));
+  }
+  CHECK(database.Query("SELECT gaps, scanned_to FROM sequencer") == "{}|60002");
+  CheckTable(database);
+}
+
 TEST_CASE("passes are bounded, and listeners hear of them") {
   Database database;
   const auto listener = *postgres::Connection::Open({.dsn = database.dsn()}, Soon());

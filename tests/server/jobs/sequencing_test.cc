@@ -33,6 +33,7 @@ struct Step {
   uint64_t xid;                              // of the transaction that stores the pass; 0: none
   const char* taken;
   const char* gaps;
+  bool awaits_bound = false;  // a hole is new
 };
 
 void Check(Sequencing& sequencing, const std::vector<Step>& steps) {
@@ -43,6 +44,7 @@ void Check(Sequencing& sequencing, const std::vector<Step>& steps) {
       observation.batches.push_back(Batch(id, messages));
     CHECK(Text(sequencing.Take(observation)) == steps[i].taken);
     CHECK(absl::StrJoin(sequencing.Gaps(), " ") == steps[i].gaps);
+    CHECK(sequencing.awaits_bound() == steps[i].awaits_bound);
     if (steps[i].xid != 0) sequencing.BoundGaps(steps[i].xid);
   }
 }
@@ -94,22 +96,86 @@ TEST_CASE("gaps that were not bounded yet are never given up") {
   Check(sequencing, {{10, {{2, 1}}, 0, "2@1+0", "1"}, {1'000'000, {}, 0, "", "1"}});
 }
 
-TEST_CASE("of a hole wider than can be in flight only both ends are waited for") {
-  constexpr int64_t kMax = Sequencing::kHoleMax;
-  Sequencing sequencing;
-  sequencing.Take({.xmin = 10, .batches = {Batch(2 * kMax + 1)}});
-  CHECK(sequencing.Gaps().size() == 2 * kMax);  // just narrow enough to keep all
+TEST_CASE("all ids of a hole are kept as gaps, unless it is too wide") {
+  Sequencing narrow, wide;
+  CHECK(narrow.Take({.xmin = 10, .batches = {Batch(Sequencing::kHoleMax + 1)}}).size() == 1);
+  CHECK(narrow.Gaps().size() == Sequencing::kHoleMax);
+  CHECK(wide.Take({.xmin = 10, .batches = {Batch(Sequencing::kHoleMax + 2)}}).empty());
+  CHECK(wide.Gaps().empty());
+  CHECK(wide.scanned_to() == 0);
+}
 
-  sequencing = Sequencing(1, 1, 5, {}, 10);
-  const int64_t end = 10 * kMax;
-  sequencing.Take({.xmin = 10, .batches = {Batch(end)}});
-  const std::vector<int64_t> gaps = sequencing.Gaps();
-  REQUIRE(gaps.size() == 2 * kMax);
-  CHECK(gaps.front() == 6);
-  CHECK(gaps[kMax - 1] == 5 + kMax);
-  CHECK(gaps[kMax] == end - kMax);
-  CHECK(gaps.back() == end - 1);
-  CHECK(sequencing.scanned_to() == end);
+TEST_CASE("batches after a wide hole wait until all that ran when it was noticed have ended") {
+  Sequencing sequencing;
+  Check(sequencing, {
+                        // xmin, batches seen,    stored by, taken,              gaps, hole is new
+                        {10, {{1, 1}}, 11, "1@1+0", ""},
+                        {12, {{50'000, 1}}, 0, "", "", true},
+                        {900, {{50'000, 1}}, 950, "", "", true},  // the bound was not known yet
+                        {949, {{50'000, 1}, {50'001, 1}}, 0, "", ""},  // one that may be in it runs
+                        {950,
+                         {{50'000, 1}, {50'001, 1}, {50'003, 1}},
+                         951,
+                         "50000@2+1 50001@3+2 50003@4+3",
+                         "50002"},
+                        {951, {}, 952, "", ""},
+                    });
+}
+
+TEST_CASE("a batch that appears in a wide hole gets its seq before those after it") {
+  Sequencing sequencing;
+  SECTION("in the midst of it") {
+    Check(sequencing, {
+                          {10, {{100'000, 1}}, 20, "", "", true},
+                          {19, {{50'000, 2}, {100'000, 1}}, 0, "", ""},  // 1 to 49,999 are a hole
+                          {20,
+                           {{50'000, 2}, {60'000, 1}, {100'000, 1}},
+                           21,
+                           "50000@1+0 60000@2+2 100000@3+3",
+                           ""},
+                      });
+  }
+  SECTION("near its beginning") {
+    Check(sequencing, {
+                          {10, {{100'000, 1}}, 20, "", "", true},
+                          {19, {{3, 1}, {100'000, 1}}, 22, "3@1+0", "1 2"},  // the rest still waits
+                          {20, {{100'000, 1}}, 23, "100000@2+1", "1 2"},
+                          {22, {{2, 1}}, 24, "2@3+2", ""},
+                      });
+  }
+  SECTION("so that no wide part is left") {
+    Check(sequencing, {{10, {{30'000, 1}}, 20, "", "", true}});
+    const auto taken = sequencing.Take({.xmin = 19, .batches = {Batch(15'000), Batch(30'000)}});
+    CHECK(Text(taken) == "15000@1+0 30000@2+1");
+    CHECK(sequencing.Gaps().size() == 29'998);
+  }
+}
+
+TEST_CASE("of two wide holes each is waited for") {
+  Sequencing sequencing;
+  const std::vector<std::pair<int64_t, int>> both = {{50'000, 1}, {100'000, 1}};
+  Check(sequencing,
+        {
+            {10, both, 20, "", "", true},
+            {20, both, 30, "50000@1+0", "", true},  // of the second only the first's bound is known
+            {29, {{100'000, 1}}, 0, "", ""},
+            {29, {{80'000, 1}, {100'000, 1}}, 0, "", ""},
+            {30, {{80'000, 1}}, 31, "80000@2+1", ""},  // a look that does not reach the end
+            {31, {{100'000, 1}, {130'000, 1}}, 40, "100000@3+2", "", true},
+            {40, {{130'000, 1}}, 41, "130000@4+3", ""},
+        });
+  CHECK(sequencing.scanned_to() == 130'000);
+}
+
+TEST_CASE("a wide hole is noticed anew after a restart") {
+  Sequencing sequencing(1, 1, 5, {}, 20);
+  Check(sequencing, {{25, {{50'000, 1}}, 30, "", "", true}});
+  sequencing = Sequencing(1, 1, 5, {}, 31);
+  Check(sequencing, {
+                        {40, {{50'000, 1}}, 41, "", "", true},
+                        {40, {{50'000, 1}}, 0, "", ""},
+                        {41, {{50'000, 1}}, 42, "50000@2+1", ""},
+                    });
 }
 
 // PostgreSQL as far as the sequencer sees it: xids, a sequence of batch ids, snapshots; and the
@@ -126,7 +192,7 @@ class World {
       if (!running_.empty()) Advance(Pick(static_cast<int>(running_.size())));
     } else if (choice < 80) {
       End(NextXid());  // of someone who writes no batch
-    } else if (choice < 82) {
+    } else if (choice < 83) {
       LoseIds();
     } else if (choice < 85) {
       Load();  // another process takes over
@@ -162,6 +228,8 @@ class World {
 
   size_t committed() const { return committed_.size(); }
   int out_of_order() const { return out_of_order_; }
+  // Batches that were committed after one beyond the hole that they are in.
+  int in_wide_holes() const { return in_wide_holes_; }
 
  private:
   struct Running {
@@ -186,12 +254,8 @@ class World {
     ended_max_ = std::max(ended_max_, xid);
   }
 
-  // A crash loses some ids; a restored backup many. Two such holes never come within one look.
-  void LoseIds() {
-    const bool many = Pick(20) == 0 && stored_.scanned_to >= after_hole_;
-    next_batch_ += many ? 3 * Sequencing::kHoleMax : Pick(33);
-    if (many) after_hole_ = next_batch_;
-  }
+  // A crash loses some ids; a restored backup, or writers that find nothing to write, many.
+  void LoseIds() { next_batch_ += Pick(4) == 0 ? 2 * Sequencing::kHoleMax : Pick(33); }
 
   void Begin() {
     Running one{.number = ++numbers_, .waits_for = {}, .after = {}};
@@ -218,6 +282,7 @@ class World {
     End(one.xid);
     if (commits) {
       if (!committed_.empty() && committed_.rbegin()->first > one.batch) ++out_of_order_;
+      if (InWideHole(one.batch)) ++in_wide_holes_;
       committed_[one.batch] = Pick(4);
       if (one.after.has_value()) depends_.emplace_back(one.batch, *one.after);
     }
@@ -226,6 +291,14 @@ class World {
       other.waits_for.reset();
       if (commits) other.after = one.batch;
     }
+  }
+
+  // Whether it is far from the committed ids on either side.
+  bool InWideHole(int64_t batch) const {
+    const auto after = committed_.upper_bound(batch);
+    if (after == committed_.end() || after->first - batch < Sequencing::kHoleMax) return false;
+    const int64_t before = after == committed_.begin() ? 0 : std::prev(after)->first;
+    return batch - before > Sequencing::kHoleMax;
   }
 
   Observation Observe(size_t limit) const {
@@ -253,7 +326,7 @@ class World {
     const Observation observation = Observe(size_t{1} + static_cast<size_t>(Pick(6)));
     const std::vector<int64_t> gaps = sequencing_.Gaps();
     const std::vector<SequencedBatch> taken = sequencing_.Take(observation);
-    if (taken.empty() && sequencing_.Gaps() == gaps) return false;
+    if (taken.empty() && sequencing_.Gaps() == gaps && !sequencing_.awaits_bound()) return false;
     // Others go on between the look and its commit.
     for (int i = Pick(4); i > 0 && !running_.empty(); --i)
       Advance(Pick(static_cast<int>(running_.size())));
@@ -279,12 +352,12 @@ class World {
   uint64_t ended_max_ = 2;
   std::set<uint64_t> in_progress_;
   int64_t next_batch_ = 1;
-  int64_t after_hole_ = 0;  // the first id after the last wide hole
   int numbers_ = 0;
   std::vector<Running> running_;
   std::map<int64_t, int> committed_;  // batch id -> messages
   std::vector<std::pair<int64_t, int64_t>> depends_;
   int out_of_order_ = 0;
+  int in_wide_holes_ = 0;
   Sequencing sequencing_;
   Stored stored_;
   std::vector<SequencedBatch> table_;
@@ -293,6 +366,7 @@ class World {
 TEST_CASE("over random histories every committed batch gets one seq, in the order of changes") {
   size_t committed = 0;
   int out_of_order = 0;
+  int in_wide_holes = 0;
   for (int history = 0; history < 300; ++history) {
     const uint64_t seed = testing::Seed() + history;
     INFO("SALDO_TEST_SEED=" << testing::Seed() << ", history " << history);
@@ -303,10 +377,12 @@ TEST_CASE("over random histories every committed batch gets one seq, in the orde
     world.Check();
     committed += world.committed();
     out_of_order += world.out_of_order();
+    in_wide_holes += world.in_wide_holes();
   }
   // The histories were worth looking at.
   CHECK(committed > 5'000);
   CHECK(out_of_order > 500);
+  CHECK(in_wide_holes > 50);
 }
 
 }  // namespace

@@ -134,9 +134,16 @@ TEST_CASE("a type without accounts may change and go, and come back under its id
   CHECK((*without)[0].id == 1);
   CHECK(f.database.Query("SELECT key_attributes FROM account_types WHERE name = 'wallet'") ==
         "{\"client string\"}");
+  // Who still has the old definition must not write by it.
+  CHECK((*without)[0].redefinition == 1);
   const auto back = f.Sync(kWallet + kPoints);
   REQUIRE(back.ok());
+  CHECK((*back)[0].redefinition == 2);
   CHECK((*back)[1].id == 2);
+  CHECK((*back)[1].redefinition == 0);
+  const auto harmless = f.Sync(kWallet + "    scale: 4\n" + kPoints);
+  REQUIRE(harmless.ok());
+  CHECK((*harmless)[0].redefinition == 2);
 }
 
 TEST_CASE("servers that start together agree on the types") {

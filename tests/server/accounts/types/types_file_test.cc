@@ -274,11 +274,11 @@ TEST_CASE("events are kept as long as the keys that make their writing idempoten
   const std::vector<AccountType> types = Parsed(
       "types: [{name: a, key: [{name: id}], asset_constant: p, retention_days: 2},"
       " {name: b, key: [{name: id}], asset_constant: p, retention_days: 3}]");
-  CHECK(CheckRetention(types, absl::Hours(48)).ok());
-  CHECK(FaultsOf(CheckRetention(types, absl::Hours(49))) ==
-        Faults{"a: retention_days: 2 is less than ledger.idempotency_retention, 49h: the answer "
-               "to a repeated request is read from its events"});
-  CHECK(FaultsOf(CheckRetention(types, absl::Hours(73))).size() == 2);
+  CHECK(CheckRetention(types, absl::Hours(24)).ok());
+  CHECK(FaultsOf(CheckRetention(types, absl::Hours(25))) ==
+        Faults{"a: retention_days: 2 is less than twice ledger.idempotency_retention, 25h, for which a "
+               "request id may be kept: the answer to a repeated request is read from its events"});
+  CHECK(FaultsOf(CheckRetention(types, absl::Hours(37))).size() == 2);
 }
 
 }  // namespace saldo::accounts

@@ -99,6 +99,8 @@ TEST_CASE("bad input names the field and the limit") {
        [](R& r) { r.mutable_events(0)->mutable_occurred_at()->set_nanos(-1); }},
       {"events[0].info", "JSON object", [](R& r) { r.mutable_events(0)->set_info("{\"a\":}"); }},
       {"events[0].info", "JSON object", [](R& r) { r.mutable_events(0)->set_info("[1]"); }},
+      {"events[0].info", "JSON object",
+       [](R& r) { r.mutable_events(0)->set_info(std::string("{}\0", 3)); }},
       {"events[0].info", "JSON object", [](R& r) { r.mutable_events(0)->set_info("  "); }},
       // Long enough to lie on the heap, where a look before its start is seen.
       {"events[0].info", "JSON object",

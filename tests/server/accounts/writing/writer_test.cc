@@ -280,6 +280,8 @@ TEST_CASE("two epochs of request ids are looked through, an older one is dropped
   REQUIRE(again.ok());
   CHECK(again->batch_id == first->batch_id);
   CHECK(ledger.database.Query("SELECT advance_write_request_epoch('0 s')") == "t");
+  REQUIRE(ledger.database.Query("SELECT drop_write_request_epochs()") == "2");
+  CHECK(ledger.database.Query("SELECT drop_write_request_epochs()") == "0");
   // Forgotten by now: it counts as a new one.
   const auto anew = writer.Write(request);
   REQUIRE(anew.ok());
@@ -303,6 +305,62 @@ TEST_CASE("what waits is committed by a stop, what comes later is refused") {
   CHECK(written == 100);
   CHECK(ledger.Number("SELECT count(*) FROM events") == 100);
   CHECK(absl::IsUnavailable(writer.Write(Request("late", {Event("fee", 1, "1")})).status()));
+}
+
+TEST_CASE("an account whose stored balance is missing fails alone") {
+  const LedgerDatabase ledger;
+  TestWriter writer(ledger);
+  REQUIRE(writer.Write(Request("r1", {Event("wallet", 7, "10")})).ok());
+  ledger.database.Query("DELETE FROM account_balances");
+  absl::BlockingCounter answered(2);
+  absl::StatusOr<Written> broken = absl::UnknownError("");
+  absl::StatusOr<Written> sound = absl::UnknownError("");
+  writer.Submit(Request("r2", {Event("wallet", 7, "1")}), [&](absl::StatusOr<Written> answer) {
+    broken = std::move(answer);
+    answered.DecrementCount();
+  });
+  writer.Submit(Request("r3", {Event("wallet", 8, "1")}), [&](absl::StatusOr<Written> answer) {
+    sound = std::move(answer);
+    answered.DecrementCount();
+  });
+  answered.Wait();
+  CHECK(absl::IsInternal(broken.status()));
+  CHECK(sound.ok());
+}
+
+TEST_CASE("a request checked by a definition that no longer holds is not written") {
+  const LedgerDatabase ledger;
+  TestWriter writer(ledger);
+  REQUIRE(writer.Write(Request("r1", {Event("fee", 7, "1")})).ok());
+  ledger.database.Query("UPDATE account_types SET redefinition = 1 WHERE name = 'fee'");
+  const auto stale = writer.Write(Request("r2", {Event("fee", 7, "1")}));
+  CHECK(absl::IsUnavailable(stale.status()));
+  CHECK_THAT(std::string(stale.status().message()), Catch::Contains("fee was redefined"));
+  CHECK(writer.Write(Request("r3", {Event("wallet", 7, "1")})).ok());
+  // A repeat is answered whatever became of its type.
+  CHECK(writer.Write(Request("r1", {Event("fee", 7, "1")})).ok());
+}
+
+TEST_CASE("one that the database refuses fails alone among many") {
+  const LedgerDatabase ledger;
+  TestWriter writer(ledger);
+  ledger.database.Query(
+      "ALTER TABLE events ADD CONSTRAINT poison CHECK (info IS DISTINCT FROM '{\"poison\":1}')");
+  constexpr int kRequests = 64;
+  absl::BlockingCounter answered(kRequests);
+  std::vector<absl::StatusOr<Written>> answers(kRequests, absl::UnknownError(""));
+  for (int i = 0; i < kRequests; ++i) {
+    v1::NewEvent event = Event("fee", i, "1");
+    if (i == 40) event.set_info("{\"poison\":1}");
+    writer.Submit(Request("r" + std::to_string(i), {event}),
+                  [&, i](absl::StatusOr<Written> answer) {
+                    answers[i] = std::move(answer);
+                    answered.DecrementCount();
+                  });
+  }
+  answered.Wait();
+  for (int i = 0; i < kRequests; ++i) CHECK(answers[i].ok() == (i != 40));
+  CHECK(ledger.Number("SELECT count(*) FROM events") == kRequests - 1);
 }
 
 }  // namespace
