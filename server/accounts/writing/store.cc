@@ -30,8 +30,6 @@ constexpr Statement kSubaccountBlocks{
 // See advance_write_request_epoch: nobody writes in another epoch until this transaction ends.
 constexpr Statement kHoldEpoch{"accounts.hold_epoch",
                                "SELECT pg_advisory_xact_lock_shared(2003985777)"};
-constexpr Statement kRedefinitions{"accounts.redefinitions",
-                                   "SELECT type_id, redefinition FROM account_types"};
 constexpr Statement kFindRequests{
     "accounts.find_requests",
     "SELECT request_id, fingerprint, batch_id, first_ordinal, events FROM write_requests "
@@ -42,8 +40,11 @@ constexpr Statement kLockBalances{
     "SELECT account_id, balance FROM account_balances WHERE account_id = ANY ($1::int8[]) "
     "ORDER BY account_id FOR UPDATE"};
 // Last: the ids of batches follow the order of changes only when they are taken after all locks.
-constexpr Statement kTakeBatchId{"accounts.take_batch_id",
-                                 "SELECT nextval('batch_id_seq'), epoch FROM write_request_epoch"};
+constexpr Statement kTakeBatchId{
+    "accounts.take_batch_id",
+    "SELECT nextval('batch_id_seq'), epoch, types.ids, types.redefinitions "
+    "FROM write_request_epoch, (SELECT coalesce(array_agg(type_id::int8), '{}') AS ids, "
+    "coalesce(array_agg(redefinition::int8), '{}') AS redefinitions FROM account_types) AS types"};
 
 constexpr Statement kReadAnswers{
     "accounts.read_answers",
@@ -156,20 +157,21 @@ absl::StatusOr<Before> ReadBefore(postgres::Transaction& tx,
   // After the locks: when they waited for another server that was writing one of these requests,
   // it is found, rather than decided again on the balances that it left.
   SALDO_RETURN_IF_ERROR(tx.Defer(kFindRequests, request_ids));
-  SALDO_RETURN_IF_ERROR(tx.Defer(kRedefinitions));
   SALDO_RETURN_IF_ERROR(tx.Defer(kTakeBatchId));
   SALDO_ASSIGN_OR_RETURN(std::vector<Result> results, tx.Send());
   Before before;
-  SALDO_ASSIGN_OR_RETURN(before.requests, KnownRequests(std::move(results[results.size() - 3])));
+  SALDO_ASSIGN_OR_RETURN(before.requests, KnownRequests(std::move(results[results.size() - 2])));
   if (!account_ids.empty()) {
     SALDO_ASSIGN_OR_RETURN(const auto rows, (std::move(results[1]).As<int64_t, Decimal>()));
     for (const auto& [account_id, balance] : rows) before.balances.push_back({account_id, balance});
   }
-  SALDO_ASSIGN_OR_RETURN(const auto types,
-                         (std::move(results[results.size() - 2]).As<int32_t, int32_t>()));
-  for (const auto& [type_id, redefinition] : types) before.redefinitions[type_id] = redefinition;
-  SALDO_ASSIGN_OR_RETURN(const auto row, (std::move(results.back()).One<int64_t, int32_t>()));
-  std::tie(before.batch_id, before.epoch) = row;
+  SALDO_ASSIGN_OR_RETURN(
+      const auto row, (std::move(results.back())
+                           .One<int64_t, int32_t, std::vector<int64_t>, std::vector<int64_t>>()));
+  const auto& [batch_id, epoch, types, redefinitions] = row;
+  before.batch_id = batch_id;
+  before.epoch = epoch;
+  for (size_t i = 0; i < types.size(); ++i) before.redefinitions[types[i]] = redefinitions[i];
   return before;
 }
 

@@ -63,7 +63,7 @@ struct Before {
   int64_t batch_id;  // of this batch, taken after all locks
   int32_t epoch;     // of write_requests
   // Of each account type, by its id.
-  absl::flat_hash_map<int32_t, int32_t> redefinitions;
+  absl::flat_hash_map<int64_t, int64_t> redefinitions;
 };
 // One round trip. `account_ids` ascend.
 absl::StatusOr<Before> ReadBefore(postgres::Transaction& tx,
