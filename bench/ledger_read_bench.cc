@@ -188,10 +188,10 @@ class Ledger {
                        int64_t to, const std::string& condition) {
     const std::string sum =
         absl::Substitute(kSumOfEvents, account.key().at("client_id"), from, to, condition);
-    SALDO_ASSIGN_OR_RETURN(const std::string same,
-                           context_.stack.postgres().Query(
-                               fill_.database, absl::StrCat("SELECT (", sum, ") = ", amount)));
-    if (same == "t") return absl::OkStatus();
+    const absl::StatusOr<std::string> same = context_.stack.postgres().Query(
+        fill_.database, absl::StrCat("SELECT (", sum, ") = ", amount));
+    SALDO_RETURN_IF_ERROR(same.status());
+    if (*same == "t") return absl::OkStatus();
     return absl::InternalError(absl::StrCat("the answer ", amount, " is wrong; right is: ", sum));
   }
 

@@ -259,19 +259,20 @@ TEST_CASE("the log keeps to itself who has how much") {
   testing::CaptureLog log;
   {
     TestApp app;
-    auto request = Request(
-        "id-of-request",
-        {Event("agency_reward", {{"agency_id", "4711"}, {"contract", "Secret-1"}}, {}, "815")});
+    auto request =
+        Request("id-of-request",
+                {Event("agency_reward", {{"agency_id", "471100471"}, {"contract", "Secret-1"}}, {},
+                       "815000815")});
     request.mutable_events(0)->set_info(R"({"phone": "555-0199"})");
     Written(app, request);
-    CHECK_FALSE(Refused(app, Request("id-of-request", {Wallet(471147, "-1")})).ok());
-    CHECK_FALSE(Refused(app, Request("r-2", {Wallet(471147, "-1")})).ok());
-    CHECK_FALSE(Refused(app, Request("r-3", {Wallet(471147, "one-and-twenty")})).ok());
+    CHECK_FALSE(Refused(app, Request("id-of-request", {Wallet(471100471, "-1")})).ok());
+    CHECK_FALSE(Refused(app, Request("r-2", {Wallet(471100471, "-1")})).ok());
+    CHECK_FALSE(Refused(app, Request("r-3", {Wallet(471100471, "one-and-twenty")})).ok());
     app.app.Stop();
   }
   const std::string text = log.Text();
   CHECK_THAT(text, Catch::Contains("saldo-server"));
-  for (const char* part : {"4711", "Secret-1", "815", "555-0199", "one-and-twenty"}) {
+  for (const char* part : {"471100471", "Secret-1", "815000815", "555-0199", "one-and-twenty"}) {
     CAPTURE(part);
     CHECK(testing::CountOf(text, part) == 0);
   }

@@ -59,8 +59,9 @@ TEST_CASE("the status follows messages on their way") {
   CHECK(status.unsequenced.batches == 0);
   CHECK_FALSE(status.unsequenced.oldest.has_value());
   CHECK(status.holders.empty());
-  REQUIRE(status.cursors.size() == 1);
-  CHECK(status.cursors[0].consumer == "relay");
+  REQUIRE(status.cursors.size() == 2);
+  CHECK(status.cursors[0].consumer == "aggregation");
+  CHECK(status.cursors[1].consumer == "relay");
   CHECK(status.cursors[0].lag.batches == 0);
   CHECK_FALSE(status.cursors[0].lag.oldest.has_value());
   CHECK(status.partitions.size() == 12);
@@ -85,6 +86,7 @@ TEST_CASE("the status follows messages on their way") {
   Append(database, 4);
   REQUIRE(sequenced());
   database.Query("UPDATE cursors SET seq = 1");
+  database.Query("DELETE FROM cursors WHERE consumer = 'aggregation'");
   database.Query("INSERT INTO cursors (consumer, seq) VALUES ('late', 0), ('done', 3)");
   database.Query("UPDATE sequenced_batches SET created_at = now() - interval '1 hour' * seq");
   status = Read(database);
