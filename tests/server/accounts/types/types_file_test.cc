@@ -275,9 +275,11 @@ TEST_CASE("events are kept as long as the keys that make their writing idempoten
       "types: [{name: a, key: [{name: id}], asset_constant: p, retention_days: 2},"
       " {name: b, key: [{name: id}], asset_constant: p, retention_days: 3}]");
   CHECK(CheckRetention(types, absl::Hours(24)).ok());
-  CHECK(FaultsOf(CheckRetention(types, absl::Hours(25))) ==
-        Faults{"a: retention_days: 2 is less than twice ledger.idempotency_retention, 25h, for which a "
-               "request id may be kept: the answer to a repeated request is read from its events"});
+  CHECK(
+      FaultsOf(CheckRetention(types, absl::Hours(25))) ==
+      Faults{
+          "a: retention_days: 2 is less than twice ledger.idempotency_retention, 25h, for which a "
+          "request id may be kept: the answer to a repeated request is read from its events"});
   CHECK(FaultsOf(CheckRetention(types, absl::Hours(37))).size() == 2);
 }
 
