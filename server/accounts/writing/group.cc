@@ -150,11 +150,15 @@ std::vector<int64_t> Group::AccountsToLock() const {
 absl::Status Group::Run(postgres::Transaction& tx, const outbox::Outbox& outbox) {
   std::vector<std::string_view> request_ids;
   for (const GroupItem& item : items_) request_ids.push_back(item.request->id);
-  SALDO_ASSIGN_OR_RETURN(const Before before, ReadBefore(tx, request_ids, AccountsToLock()));
-  for (const LockedBalance& locked : before.balances) book_.Open(locked.account_id, locked.balance);
+  AccountsOfBatch accounts{.locked = AccountsToLock(), .new_types = {}, .new_keys = {}};
   for (const auto& [name, account] : new_accounts_) {
-    if (account.posting->type->keeps_balance) book_.Open(account.id, Decimal());
+    if (!account.posting->type->keeps_balance) continue;
+    accounts.new_types.push_back(name.first);
+    accounts.new_keys.push_back(name.second);
+    book_.Open(account.id, Decimal());
   }
+  SALDO_ASSIGN_OR_RETURN(const Before before, ReadBefore(tx, request_ids, accounts));
+  for (const LockedBalance& locked : before.balances) book_.Open(locked.account_id, locked.balance);
   for (const KnownRequest& request : before.requests) known_[request.id] = &request;
   Decide(before);
   if (!repeats_.empty()) SALDO_RETURN_IF_ERROR(AnswerRepeats(tx));

@@ -30,6 +30,14 @@ constexpr Statement kSubaccountBlocks{
 // See advance_write_request_epoch: nobody writes in another epoch until this transaction ends.
 constexpr Statement kHoldEpoch{"accounts.hold_epoch",
                                "SELECT pg_advisory_xact_lock_shared(2003985777)"};
+// An account that is not there has no row to lock, so those who create accounts with limits do it
+// one after the other. The lock's number spells "newa".
+constexpr Statement kCreateAlone{"accounts.create_alone",
+                                 "SELECT pg_advisory_xact_lock(1852143457)"};
+constexpr Statement kAnyThere{
+    "accounts.any_there",
+    "SELECT EXISTS (SELECT FROM unnest($1::int4[], $2::text[]) AS wanted (type_id, key) "
+    "JOIN accounts AS a ON a.type_id = wanted.type_id AND a.key = wanted.key COLLATE \"C\")"};
 constexpr Statement kFindRequests{
     "accounts.find_requests",
     "SELECT request_id, fingerprint, batch_id, first_ordinal, events FROM write_requests "
@@ -151,18 +159,29 @@ absl::StatusOr<IdBlocks> TakeIdBlocks(postgres::Pool& pool, const CallContext& c
 
 absl::StatusOr<Before> ReadBefore(postgres::Transaction& tx,
                                   const std::vector<std::string_view>& request_ids,
-                                  const std::vector<int64_t>& account_ids) {
+                                  const AccountsOfBatch& accounts) {
+  const bool creates = !accounts.new_types.empty();
+  const bool locks = !accounts.locked.empty();
   SALDO_RETURN_IF_ERROR(tx.Defer(kHoldEpoch));
-  if (!account_ids.empty()) SALDO_RETURN_IF_ERROR(tx.Defer(kLockBalances, account_ids));
+  if (creates) {
+    SALDO_RETURN_IF_ERROR(tx.Defer(kCreateAlone));
+    SALDO_RETURN_IF_ERROR(tx.Defer(kAnyThere, accounts.new_types, accounts.new_keys));
+  }
+  if (locks) SALDO_RETURN_IF_ERROR(tx.Defer(kLockBalances, accounts.locked));
   // After the locks: when they waited for another server that was writing one of these requests,
   // it is found, rather than decided again on the balances that it left.
   SALDO_RETURN_IF_ERROR(tx.Defer(kFindRequests, request_ids));
   SALDO_RETURN_IF_ERROR(tx.Defer(kTakeBatchId));
   SALDO_ASSIGN_OR_RETURN(std::vector<Result> results, tx.Send());
   Before before;
+  if (creates) {
+    SALDO_ASSIGN_OR_RETURN(const auto there, std::move(results[2]).One<bool>());
+    if (std::get<0>(there)) return absl::AbortedError("another server has created an account");
+  }
   SALDO_ASSIGN_OR_RETURN(before.requests, KnownRequests(std::move(results[results.size() - 2])));
-  if (!account_ids.empty()) {
-    SALDO_ASSIGN_OR_RETURN(const auto rows, (std::move(results[1]).As<int64_t, Decimal>()));
+  if (locks) {
+    SALDO_ASSIGN_OR_RETURN(const auto rows,
+                           (std::move(results[results.size() - 3]).As<int64_t, Decimal>()));
     for (const auto& [account_id, balance] : rows) before.balances.push_back({account_id, balance});
   }
   SALDO_ASSIGN_OR_RETURN(

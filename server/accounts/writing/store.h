@@ -65,10 +65,18 @@ struct Before {
   // Of each account type, by its id.
   absl::flat_hash_map<int64_t, int64_t> redefinitions;
 };
-// One round trip. `account_ids` ascend.
+// The accounts with balances that a batch is about.
+struct AccountsOfBatch {
+  std::vector<int64_t> locked;  // by id, ascending
+  // Of those to be created.
+  std::vector<int32_t> new_types;
+  std::vector<std::string_view> new_keys;
+};
+// One round trip. ABORTED when an account to be created is there by now: the batch has to find its
+// accounts anew.
 absl::StatusOr<Before> ReadBefore(postgres::Transaction& tx,
                                   const std::vector<std::string_view>& request_ids,
-                                  const std::vector<int64_t>& account_ids);
+                                  const AccountsOfBatch& accounts);
 
 // The answers that were given to these requests, in their order. DATA_LOSS for one whose events are
 // no longer all there.

@@ -2,10 +2,12 @@
 #include "server/accounts/writing/writer.h"
 
 #include <catch2/catch.hpp>
+#include <stdexcept>
 #include <string>
 
 #include "absl/synchronization/blocking_counter.h"
 #include "common/rpc/errors.h"
+#include "common/runtime/thread.h"
 #include "saldo/v1/account_event.pb.h"
 #include "tests/server/accounts/writing/ledger_fixture.h"
 #include "tests/support/test_env.h"
@@ -361,6 +363,86 @@ TEST_CASE("one that the database refuses fails alone among many") {
   answered.Wait();
   for (int i = 0; i < kRequests; ++i) CHECK(answers[i].ok() == (i != 40));
   CHECK(ledger.Number("SELECT count(*) FROM events") == kRequests - 1);
+}
+
+// A transaction of its own that holds what `sql` locks.
+class Hold {
+ public:
+  Hold(const LedgerDatabase& ledger, const char* sql)
+      : pool_({.connection = {.dsn = ledger.database.dsn()}}, registry_),
+        thread_("hold", [this, sql] {
+          const postgres::Statement lock{"test.hold_lock", sql};
+          const absl::Status status =
+              pool_.Transact(CallContext::WithTimeout(absl::Seconds(60)), {.name = "test.hold"},
+                             [&](postgres::Transaction& tx) {
+                               const absl::Status locked = tx.Query(lock).status();
+                               held_.Notify();
+                               release_.WaitForNotification();
+                               return locked;
+                             });
+          if (!status.ok()) throw std::runtime_error(status.ToString());
+        }) {
+    held_.WaitForNotification();
+  }
+  ~Hold() { Release(); }
+  void Release() {
+    if (!release_.HasBeenNotified()) release_.Notify();
+    thread_.Join();
+  }
+
+ private:
+  metrics::Registry registry_;
+  postgres::Pool pool_;
+  absl::Notification held_, release_;
+  runtime::Thread thread_;
+};
+
+// Whether somebody comes to wait for a lock of this kind, as pg_stat_activity names it.
+bool Waits(const LedgerDatabase& ledger, const std::string& kind) {
+  return testing::Eventually(absl::Seconds(30), [&] {
+    return ledger.Number(
+               "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+               "AND wait_event_type = 'Lock' AND wait_event = '" +
+               kind + "'") == 1;
+  });
+}
+
+TEST_CASE("a repeat waits for the server that is creating its account") {
+  const LedgerDatabase ledger;
+  TestWriter first(ledger);
+  TestWriter second(ledger);
+  REQUIRE(first.Write(Request("start", {Event("wallet", 1, "5")})).ok());
+  const auto debit = Request("debit", {Event("wallet", 9, "-4")});
+  // The first batch of the first server writes nothing but lets the next two requests queue up.
+  Hold row(ledger, "SELECT FROM account_balances FOR UPDATE");
+  Hold events(ledger, "LOCK TABLE events IN SHARE MODE");
+  auto look = Request("look", {Event("wallet", 1, "1")});
+  look.set_dry_run(true);
+  absl::BlockingCounter answered(4);
+  absl::StatusOr<Written> original = absl::UnknownError("");
+  absl::StatusOr<Written> repeat = absl::UnknownError("");
+  const auto into = [&](absl::StatusOr<Written>* answer) {
+    return [&answered, answer](absl::StatusOr<Written> result) {
+      if (answer != nullptr) *answer = std::move(result);
+      answered.DecrementCount();
+    };
+  };
+  first.Submit(look, into(nullptr));
+  REQUIRE(Waits(ledger, "transactionid"));
+  first.Submit(Request("credit", {Event("wallet", 9, "10")}), into(nullptr));
+  first.Submit(debit, into(&original));
+  row.Release();
+  // Now it has created the account, and waits to write its events.
+  REQUIRE(Waits(ledger, "relation"));
+  second.Submit(debit, into(&repeat));
+  REQUIRE(Waits(ledger, "advisory"));
+  events.Release();
+  answered.Wait();
+  REQUIRE(original.ok());
+  REQUIRE(repeat.ok());
+  CHECK(repeat->batch_id == original->batch_id);
+  CHECK(repeat->postings[0].balance_after == D("6"));
+  CHECK(ledger.Number("SELECT count(*) FROM events") == 3);
 }
 
 }  // namespace
