@@ -311,8 +311,9 @@ constexpr Statement kImbalances{
         "amount", "0") ", asset) FROM imbalances WHERE amount <> 0 ORDER BY asset LIMIT 1) "
     "FROM imbalances"};
 
-// The requests of a batch part its events among them. Either all requests of a batch are kept or
-// none. Reasons: 1 no events, 2 ordinals are missing, 3 the request before, 4 the last request.
+// The requests of a batch part its events among them; one without events begins where the next one
+// does. Either all requests of a batch are kept or none. Reasons: 1 no events, 2 ordinals are
+// missing, 3 the request before, 4 the last request.
 constexpr Statement kRequests{
     "verify.requests",
     "SELECT checked, wrong, NULL::int8, NULL::int8, CASE first[3]"
@@ -324,15 +325,17 @@ constexpr Statement kRequests{
     " WHEN 4 THEN format('batch %s has %s events; its requests, up to ordinal %s, have %s',"
     "  first[1], first[6], first[2], first[2] + first[4] - 1) END "
     "FROM " SALDO_TOTALS(
-        "first_ordinal", "batch_id, first_ordinal, reason, events, expected, n, low, high",
-        "SELECT *, reason IS NOT NULL AS wrong FROM (SELECT *, CASE WHEN n IS NULL THEN 1"
+        "first_ordinal",
+        "batch_id, first_ordinal, reason, events, expected, coalesce(n, 0), low, high",
+        "SELECT *, reason IS NOT NULL AS wrong FROM (SELECT *, CASE"
+        "  WHEN n IS NULL AND events > 0 THEN 1"
         "  WHEN low <> 1 OR high <> n OR total <> n * (n + 1) / 2 THEN 2"
         "  WHEN first_ordinal <> expected THEN 3"
-        "  WHEN is_last AND first_ordinal + events - 1 <> n THEN 4 END AS reason"
+        "  WHEN is_last AND first_ordinal + events - 1 <> coalesce(n, 0) THEN 4 END AS reason"
         " FROM (SELECT batch_id, first_ordinal, events, lead(batch_id) OVER w IS NULL AS is_last,"
         "   lag(first_ordinal + events, 1, 1) OVER w AS expected FROM write_requests"
         "  WHERE batch_id >= " SALDO_WHOLE_BATCHES
-        "  WINDOW w AS (PARTITION BY batch_id ORDER BY first_ordinal)) AS r"
+        "  WINDOW w AS (PARTITION BY batch_id ORDER BY first_ordinal, events)) AS r"
         " FULL JOIN (SELECT batch_id, count(*) AS n, min(ordinal) AS low, max(ordinal) AS high,"
         "   sum(ordinal) AS total FROM events WHERE batch_id >= " SALDO_WHOLE_BATCHES
         "  GROUP BY 1) AS e USING (batch_id)) AS joined")};

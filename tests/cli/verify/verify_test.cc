@@ -200,6 +200,55 @@ TEST_CASE("every kind of damage is named") {
   CHECK(after.code == 0);
 }
 
+TEST_CASE("requests without events and batches without anything agree") {
+  Ledger ledger;
+  ledger.Fill();
+  const std::string add =
+      "INSERT INTO write_requests (batch_id, first_ordinal, events, epoch, fingerprint, request_id)"
+      " VALUES ";
+  // Before, between and after those of batch 1, which has one request of two events.
+  ledger.Query(add + "(1, 1, 0, 1, '', 'e1'), (1, 1, 0, 1, '', 'e2'), (1, 3, 0, 1, '', 'e3')");
+  const std::string batch = ledger.Query(
+      "INSERT INTO batches (batch_id, messages, message_bytes) VALUES (nextval('batch_id_seq'), 0, "
+      "0) RETURNING batch_id");
+  const std::string id = batch.substr(0, batch.find('\n'));
+  ledger.Query(add + "(" + id + ", 1, 0, 1, '', 'e4'), (" + id + ", 1, 0, 1, '', 'e5')");
+  Outcome outcome = ledger.Check();
+  INFO(outcome.text);
+  CHECK(outcome.code == 0);
+  CHECK(outcome.Has("requests                     98 requests"));
+  ledger.Sequence();
+  ledger.Aggregate();
+  outcome = ledger.Check();
+  INFO(outcome.text);
+  CHECK(outcome.code == 0);
+
+  struct Line {
+    std::string change;
+    std::string text;
+  };
+  for (const Line& line :
+       std::vector<Line>{{"first_ordinal = 2 WHERE request_id = 'e2'",
+                          "in batch 1 a request begins at ordinal 2, not 3"},
+                         {"first_ordinal = 4 WHERE request_id = 'e3'",
+                          "in batch 1 a request begins at ordinal 4, not 3"},
+                         {"first_ordinal = 2 WHERE request_id = 'e5'",
+                          "in batch " + id + " a request begins at ordinal 2, not 1"},
+                         {"events = 1 WHERE request_id = 'e5'",
+                          "a request has 1 events in batch " + id + ", which has none"}}) {
+    ledger.Query("CREATE TABLE taken AS SELECT * FROM write_requests");
+    ledger.Query("UPDATE write_requests SET " + line.change);
+    const Outcome found = ledger.Check();
+    ledger.Query("DELETE FROM write_requests; INSERT INTO write_requests SELECT * FROM taken");
+    ledger.Query("DROP TABLE taken");
+    INFO(found.text);
+    CHECK(found.code == 1);
+    CHECK(found.Has("WRONG  requests "));
+    CHECK(found.Has(line.text));
+  }
+  CHECK(ledger.Check().code == 0);
+}
+
 TEST_CASE("the options narrow what is checked and how it is told") {
   Ledger ledger;
   ledger.Fill();
