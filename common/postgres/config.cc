@@ -2,13 +2,14 @@
 
 namespace saldo::postgres {
 
-void Bind(config::Binder& binder, PoolOptions& options) {
+void Bind(config::Binder& binder, PoolOptions& options, Dsn dsn) {
   using absl::Hours;
   using absl::Milliseconds;
   using absl::Minutes;
   using absl::Seconds;
+  const size_t length_min = dsn == Dsn::kRequired ? 1 : 0;
   binder.Secret(
-      "dsn", &options.connection.dsn, {.min = 1, .max = 4096},
+      "dsn", &options.connection.dsn, {.min = length_min, .max = 4096},
       "Where the database is: libpq's keywords or URI, with host, user, password and TLS");
   binder.Int("max_connections", &options.max_connections, {.min = 1, .max = 1000},
              "Connections of the pool; the jobs that hold a lock have one of their own besides");

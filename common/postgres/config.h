@@ -6,7 +6,10 @@
 
 namespace saldo::postgres {
 
-// The dsn has no default and so is required.
-void Bind(config::Binder& binder, PoolOptions& options);
+// Whether the dsn, which has no default, must be given. Where it may be missing, shards::Bind tells
+// when.
+enum class Dsn { kRequired, kOptional };
+
+void Bind(config::Binder& binder, PoolOptions& options, Dsn dsn = Dsn::kRequired);
 
 }  // namespace saldo::postgres
