@@ -54,7 +54,8 @@ void CheckAccount(const AccountTypes& types, const v1::AccountKey& account, Ques
                   rpc::BadRequestBuilder& bad) {
   question.type = CheckType("account", types, account.type(), bad);
   if (question.type == nullptr) return;
-  question.keys.push_back(EncodeValues("account.key", question.type->key, account.key(), bad));
+  question.keys.push_back(
+      keys::EncodeValues("account.key", question.type->key, account.key(), bad));
 }
 
 // All of one type: that of the first.
@@ -72,7 +73,8 @@ void CheckAccounts(const AccountTypes& types, const v1::BatchGetBalancesRequest&
     const v1::AccountKey& account = request.accounts(i);
     if (account.type() != question.type->name)
       bad.Add(field + ".type", absl::StrCat("must be that of the first, ", question.type->name));
-    question.keys.push_back(EncodeValues(field + ".key", question.type->key, account.key(), bad));
+    question.keys.push_back(
+        keys::EncodeValues(field + ".key", question.type->key, account.key(), bad));
   }
 }
 
@@ -235,7 +237,7 @@ void ShowEvent(const AccountType& type, const ReadingStore::ListedEvent& event, 
   shown.set_batch_id(event.batch_id);
   shown.set_ordinal(event.ordinal);
   shown.set_subaccount_id(event.subaccount_id);
-  DecodeValues(type.auxiliary, event.attributes, shown.mutable_attributes());
+  keys::DecodeValues(type.auxiliary, event.attributes, shown.mutable_attributes());
   shown.set_side(event.is_credit ? v1::SIDE_CREDIT : v1::SIDE_DEBIT);
   shown.set_amount(event.amount.ToString(type.scale));
   *shown.mutable_occurred_at() = rpc::ToTimestamp(event.occurred_at);

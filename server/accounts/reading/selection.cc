@@ -81,7 +81,8 @@ CheckedSelection CheckSelection(std::string_view field, const AccountType& type,
 }
 
 std::vector<AttributeFilter> CheckFilter(std::string_view field, const AccountType& type,
-                                         const ValueMap& filter, rpc::BadRequestBuilder& bad) {
+                                         const keys::ValueMap& filter,
+                                         rpc::BadRequestBuilder& bad) {
   std::vector<AttributeFilter> checked;
   bool known = true;
   for (const auto& [name, value] : filter) {
@@ -90,8 +91,8 @@ std::vector<AttributeFilter> CheckFilter(std::string_view field, const AccountTy
       known = false;
       continue;
     }
-    std::optional<std::string> encoded =
-        EncodeValue(absl::StrCat(AsAbsl(field), ".", name), type.auxiliary[*index], value, bad);
+    std::optional<std::string> encoded = keys::EncodeValue(absl::StrCat(AsAbsl(field), ".", name),
+                                                           type.auxiliary[*index], value, bad);
     if (encoded.has_value()) checked.push_back({*index, *std::move(encoded)});
   }
   if (!known)
@@ -120,14 +121,14 @@ absl::StatusOr<Decimal> BalanceOf(const Sums& sums) {
 GroupValues GroupOf(const Grouping& grouping, std::string_view attributes) {
   GroupValues values;
   if (grouping.empty()) return values;
-  const std::vector<std::string_view> all = SplitValues(attributes);
+  const std::vector<std::string_view> all = keys::SplitValues(attributes);
   for (const size_t index : grouping)
     values.emplace_back(index < all.size() ? all[index] : std::string_view());
   return values;
 }
 
 void ShowGroup(const AccountType& type, const Grouping& grouping, const GroupValues& values,
-               ValueMap* shown) {
+               keys::ValueMap* shown) {
   for (size_t i = 0; i < grouping.size(); ++i)
     (*shown)[type.auxiliary[grouping[i]].name] = values[i];
 }

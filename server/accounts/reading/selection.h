@@ -32,7 +32,7 @@ struct CheckedSelection {
 CheckedSelection CheckSelection(std::string_view field, const AccountType& type,
                                 const v1::Selection& selection, rpc::BadRequestBuilder& bad);
 std::vector<AttributeFilter> CheckFilter(std::string_view field, const AccountType& type,
-                                         const ValueMap& filter, rpc::BadRequestBuilder& bad);
+                                         const keys::ValueMap& filter, rpc::BadRequestBuilder& bad);
 
 struct Sums {
   Decimal debit;
@@ -51,7 +51,7 @@ using GroupValues = std::vector<std::string>;
 GroupValues GroupOf(const Grouping& grouping, std::string_view attributes);
 // name -> value
 void ShowGroup(const AccountType& type, const Grouping& grouping, const GroupValues& values,
-               ValueMap* shown);
+               keys::ValueMap* shown);
 
 // Sums by group, of one account at some moments. The whole account is one group, with or without
 // events.

@@ -13,19 +13,12 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "common/base/decimal.h"
+#include "server/keys/attributes.h"
 
 namespace saldo::accounts {
 
-enum class AttributeKind { kString, kInteger };
-
-struct Attribute {
-  std::string name;
-  AttributeKind kind = AttributeKind::kString;
-  // Of a string, in bytes. An integer is any int64.
-  size_t max_length = 64;
-
-  bool operator==(const Attribute&) const = default;
-};
+using keys::Attribute;
+using keys::AttributeKind;
 
 // Indexes into AccountType::auxiliary, in their order.
 using Grouping = std::vector<size_t>;

@@ -73,9 +73,10 @@ class Comparison {
     }
     for (const Attribute& attribute : configured) {
       for (const std::string& definition : stored) {
-        if (NameOf(definition) != attribute.name || definition == DefinitionOf(attribute)) continue;
+        if (NameOf(definition) != attribute.name || definition == keys::DefinitionOf(attribute))
+          continue;
         Add(list, ": ", attribute.name, " was of kind ", KindOf(definition), " and is of kind ",
-            KindOf(DefinitionOf(attribute)), ", but values are stored as they were");
+            KindOf(keys::DefinitionOf(attribute)), ", but values are stored as they were");
       }
     }
     const Names kept = Common(before, after);

@@ -94,9 +94,9 @@ class TypeBuilder {
       bytes +=
           1 + (attribute.kind == AttributeKind::kInteger ? kIntegerBytesMax : attribute.max_length);
     }
-    if (bytes <= kEncodedBytesMax) return;
-    Add(list, ": its values may have ", bytes, " bytes together, more than ", kEncodedBytesMax,
-        "; lower max_length");
+    if (bytes <= keys::kEncodedBytesMax) return;
+    Add(list, ": its values may have ", bytes, " bytes together, more than ",
+        keys::kEncodedBytesMax, "; lower max_length");
   }
 
   void BuildAsset() {

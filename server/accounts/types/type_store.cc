@@ -84,8 +84,9 @@ absl::StatusOr<std::vector<StoredType>> ReadStored(postgres::Transaction& tx) {
 // Those of kInsert, and of kUpdate but for its last.
 postgres::Params ParamsOf(const AccountType& type) {
   Texts key, auxiliary, sharding;
-  for (const Attribute& attribute : type.key) key.push_back(DefinitionOf(attribute));
-  for (const Attribute& attribute : type.auxiliary) auxiliary.push_back(DefinitionOf(attribute));
+  for (const Attribute& attribute : type.key) key.push_back(keys::DefinitionOf(attribute));
+  for (const Attribute& attribute : type.auxiliary)
+    auxiliary.push_back(keys::DefinitionOf(attribute));
   for (const size_t index : type.sharding) sharding.push_back(type.key[index].name);
   std::optional<std::string> asset, constant;
   if (type.asset_key_index.has_value()) {

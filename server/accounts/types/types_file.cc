@@ -26,9 +26,9 @@ void BindAttribute(config::Binder& binder, Attribute& attribute) {
 
 void BindType(config::Binder& binder, TypeEntry& entry) {
   binder.String("name", &entry.name, kText, "Its name in requests");
-  binder.List("key", &entry.key, {.min = 1, .max = kAttributesMax}, BindAttribute,
+  binder.List("key", &entry.key, {.min = 1, .max = keys::kAttributesMax}, BindAttribute,
               "What tells accounts apart");
-  binder.List("auxiliary", &entry.auxiliary, {.min = 0, .max = kAttributesMax}, BindAttribute,
+  binder.List("auxiliary", &entry.auxiliary, {.min = 0, .max = keys::kAttributesMax}, BindAttribute,
               "What events of an account are told apart by");
   binder.String("asset", &entry.asset, kText, "The key attribute that says what is counted");
   binder.String("asset_constant", &entry.asset_constant, kText,
@@ -36,7 +36,7 @@ void BindType(config::Binder& binder, TypeEntry& entry) {
   binder.StringList("groupings", &entry.groupings, {.min = 0, .max = 64},
                     "Sets of auxiliary attributes that balances are summed up by, such as "
                     "\"product, region\"");
-  binder.StringList("sharding", &entry.sharding, {.min = 0, .max = kAttributesMax},
+  binder.StringList("sharding", &entry.sharding, {.min = 0, .max = keys::kAttributesMax},
                     "The key attributes that choose the shard; all by default");
   binder.Int("scale", &entry.scale, {.min = 0, .max = 18}, "Digits after the point of an amount");
   binder.String("min_balance", &entry.min_balance, kText, "No event may bring an account below it");
@@ -87,11 +87,6 @@ absl::Status CheckRetention(const std::vector<AccountType>& types,
                                   "request is read from its events"));
   }
   return ToStatus(absl::StatusCode::kInvalidArgument, faults);
-}
-
-std::string DefinitionOf(const Attribute& attribute) {
-  return absl::StrCat(attribute.name,
-                      attribute.kind == AttributeKind::kInteger ? " integer" : " string");
 }
 
 }  // namespace saldo::accounts

@@ -14,9 +14,6 @@
 namespace saldo::accounts {
 
 inline constexpr int kTypesMax = 100;
-inline constexpr int kAttributesMax = 16;
-// Of the encoded values of a key, or of the auxiliary attributes: an index must hold them.
-inline constexpr size_t kEncodedBytesMax = 2500;
 
 // The types have no ids; keeps_balance says whether they have limits. INVALID_ARGUMENT with the
 // faults.
@@ -32,8 +29,5 @@ std::string_view DefaultTypesYaml();
 // to a repeated request is read from them.
 absl::Status CheckRetention(const std::vector<AccountType>& types,
                             absl::Duration idempotency_retention);
-
-// "client_id integer", as the database keeps an attribute's definition.
-std::string DefinitionOf(const Attribute& attribute);
 
 }  // namespace saldo::accounts

@@ -40,7 +40,7 @@ void AppendIds(const EventIds& ids, const WrittenPosting& written, std::string* 
 std::string MessageKey(const Posting& posting) {
   std::string key = absl::StrCat(posting.type->name, "/", posting.key);
   std::replace(key.begin() + static_cast<std::ptrdiff_t>(posting.type->name.size()), key.end(),
-               kSeparator, '/');
+               keys::kSeparator, '/');
   return key;
 }
 

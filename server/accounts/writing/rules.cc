@@ -125,9 +125,9 @@ Posting CheckEvent(int index, const v1::NewEvent& event, const AccountTypes& typ
   }
   check.Amount(event.amount(), *posting.type, &posting.amount);
   posting.key =
-      EncodeValues(check.Field("account.key"), posting.type->key, event.account().key(), bad);
-  posting.attributes =
-      EncodeValues(check.Field("attributes"), posting.type->auxiliary, event.attributes(), bad);
+      keys::EncodeValues(check.Field("account.key"), posting.type->key, event.account().key(), bad);
+  posting.attributes = keys::EncodeValues(check.Field("attributes"), posting.type->auxiliary,
+                                          event.attributes(), bad);
   return posting;
 }
 

@@ -19,9 +19,9 @@ StoredType StoredAs(const AccountType& type) {
   StoredType stored;
   stored.id = 1;
   stored.name = type.name;
-  for (const Attribute& attribute : type.key) stored.key.push_back(DefinitionOf(attribute));
+  for (const Attribute& attribute : type.key) stored.key.push_back(keys::DefinitionOf(attribute));
   for (const Attribute& attribute : type.auxiliary)
-    stored.auxiliary.push_back(DefinitionOf(attribute));
+    stored.auxiliary.push_back(keys::DefinitionOf(attribute));
   for (const size_t index : type.sharding) stored.sharding.push_back(type.key[index].name);
   if (type.asset_key_index.has_value()) {
     stored.asset_attribute = type.key[*type.asset_key_index].name;

@@ -1,4 +1,4 @@
-#include "server/accounts/types/attributes.h"
+#include "server/keys/attributes.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -6,9 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "server/accounts/types/account_type.h"
-
-namespace saldo::accounts {
+namespace saldo::keys {
 namespace {
 
 using Values = std::vector<std::pair<std::string, std::string>>;
@@ -34,14 +32,6 @@ Attribute Integer(const std::string& name) {
 }
 Attribute Text(const std::string& name, size_t max_length = 64) {
   return {.name = name, .kind = AttributeKind::kString, .max_length = max_length};
-}
-
-AccountType Commission() {
-  AccountType type;
-  type.name = "taxi_commission";
-  type.key = {Integer("client_id"), Text("currency", 3)};
-  type.asset_key_index = 1;
-  return type;
 }
 
 }  // namespace
@@ -100,6 +90,7 @@ TEST_CASE("values of one attribute") {
 }
 
 TEST_CASE("values of a key") {
+  const std::vector<Attribute> key = {Integer("client_id"), Text("currency", 3)};
   struct Case {
     Values values;
     std::string encoded;
@@ -128,7 +119,7 @@ TEST_CASE("values of a key") {
   for (const Case& c : cases) {
     CAPTURE(c.encoded, c.faults);
     rpc::BadRequestBuilder bad;
-    const std::string encoded = EncodeValues("key", Commission().key, ToMap(c.values), bad);
+    const std::string encoded = EncodeValues("key", key, ToMap(c.values), bad);
     CHECK(FaultsOf(bad) == c.faults);
     if (c.faults.empty()) CHECK(encoded == c.encoded);
   }
@@ -178,29 +169,12 @@ TEST_CASE("decoded values have a name each, also those that came later") {
   }
 }
 
-TEST_CASE("what an account is counted in, and how it is shown") {
-  AccountType type = Commission();
-  CHECK(AssetOf(type, "17\x1fRUB") == "RUB");
-  CHECK(DescribeAccount(type, "17\x1fRUB") == "taxi_commission{client_id=17, currency=RUB}");
-  type.asset_key_index.reset();
-  type.asset_constant = "points";
-  CHECK(AssetOf(type, "17\x1fRUB") == "points");
+TEST_CASE("the sharding key is made of the chosen values alone") {
+  CHECK(ShardingKey({0}, "17\x1fRUB") == "17");
+  CHECK(ShardingKey({1}, "17\x1fRUB") == "RUB");
+  CHECK(ShardingKey({0, 1}, "17\x1fRUB") == "17\x1fRUB");
+  CHECK(ShardingKey({0, 2}, "\x1fRUB\x1fx") == "\x1fx");
+  CHECK(ShardingKey({0}, "") == "");
 }
 
-TEST_CASE("types are found by name and id") {
-  AccountType first = Commission();
-  first.id = 4;
-  AccountType second = Commission();
-  second.name = "wallet";
-  AccountTypes built({first, second});
-  const AccountTypes types = std::move(built);
-  REQUIRE(types.all().size() == 2);
-  CHECK(types.Find("taxi_commission") == &types.all().front());
-  CHECK(types.Find("wallet") == &types.all()[1]);
-  CHECK(types.Find("taxi") == nullptr);
-  CHECK(types.Find(4) == &types.all().front());
-  CHECK(types.Find(0) == nullptr);
-  CHECK(types.Find(5) == nullptr);
-}
-
-}  // namespace saldo::accounts
+}  // namespace saldo::keys
