@@ -60,6 +60,8 @@ void Binder::Check(std::function<absl::Status()> check) {
   node_->checks.push_back(std::move(check));
 }
 
+void Binder::Ignore(std::string_view key) { node_->ignored.emplace_back(key); }
+
 void Binder::BindInt(std::string_view key, internal::IntField field, IntRange range,
                      std::string_view help) {
   AddValue(node_, key, internal::MakeInt(std::move(field), range), help);

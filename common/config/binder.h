@@ -175,6 +175,9 @@ class Binder {
     BindList(key, std::move(access), range, help);
   }
 
+  // Whatever the file gives under `key` is somebody else's: one file, several readers.
+  void Ignore(std::string_view key);
+
   // Runs after all values of the configuration are in place and each is allowed alone: for rules
   // between keys. A status that is not OK is a fault of this section; its message starts with the
   // key.

@@ -1,5 +1,6 @@
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -76,6 +77,8 @@ class YamlReader {
           return ReadValue(*child, yaml, line);
       }
     }
+    const std::vector<std::string>& ignored = section.ignored;
+    if (std::find(ignored.begin(), ignored.end(), key) != ignored.end()) return;
     const std::string path = PathOf(section, key);
     AddFault(line, path, absl::StrCat("unknown key", Suggest(path, Keys(IndexByPath(root_)))));
   }

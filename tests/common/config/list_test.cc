@@ -99,4 +99,25 @@ TEST_CASE("The default list stands unless the file gives another, which replaces
   CHECK(LoadWith({}, bind).faults == Lines{"items: got 0 items, expected 1 to 2 items"});
 }
 
+TEST_CASE("A key that another reader takes is left alone, and no other") {
+  struct Item {
+    std::string name = "new";
+  };
+  std::vector<Item> items;
+  const auto bind = [&](Binder& b) {
+    b.List(
+        "items", &items, {.min = 0, .max = 2},
+        [](Binder& item, Item& i) { item.String("name", &i.name, {.min = 1, .max = 9}, ""); }, "");
+    b.Ignore("others");
+  };
+  CHECK(LoadText("f.yaml", "others: [{a: [1]}, 2]\nitems: [{name: a}]\n", bind) == Lines{});
+  CHECK(items.size() == 1);
+  CHECK(LoadText("f.yaml", "others:\n", bind) == Lines{});
+  CHECK(LoadText("f.yaml", "other: 1\n", bind) == Lines{"f.yaml:1: other: unknown key"});
+  CHECK(LoadText("f.yaml", "items: [{others: 1}]\n", bind) ==
+        Lines{"f.yaml:1: items.0.others: unknown key"});
+  CHECK(LoadText("f.yaml", "others: 1\nothers: 2\n", bind) ==
+        Lines{"f.yaml:2: others: given twice, first on line 1"});
+}
+
 }  // namespace saldo::config::test
