@@ -111,18 +111,27 @@ Registry::Registry()
     : registry_(std::make_shared<prometheus::Registry>()),
       collector_(std::make_shared<Collector>(registry_)) {}
 
+Registry::Registry(const Registry& parent, const Labels& labels)
+    : registry_(parent.registry_), collector_(parent.collector_), labels_(parent.All(labels)) {}
+
 Registry::~Registry() = default;
+
+Labels Registry::All(const Labels& labels) const {
+  Labels all = labels;
+  all.insert(labels_.begin(), labels_.end());
+  return all;
+}
 
 Counter& Registry::AddCounter(const std::string& name, const std::string& help,
                               const Labels& labels) {
   return DefinedOrRefused(name, [&]() -> Counter& {
-    return prometheus::BuildCounter().Name(name).Help(help).Register(*registry_).Add(labels);
+    return prometheus::BuildCounter().Name(name).Help(help).Register(*registry_).Add(All(labels));
   });
 }
 
 Gauge& Registry::AddGauge(const std::string& name, const std::string& help, const Labels& labels) {
   return DefinedOrRefused(name, [&]() -> Gauge& {
-    return prometheus::BuildGauge().Name(name).Help(help).Register(*registry_).Add(labels);
+    return prometheus::BuildGauge().Name(name).Help(help).Register(*registry_).Add(All(labels));
   });
 }
 
@@ -133,20 +142,20 @@ Histogram& Registry::AddHistogram(const std::string& name, const std::string& he
         .Name(name)
         .Help(help)
         .Register(*registry_)
-        .Add(labels, buckets);
+        .Add(All(labels), buckets);
   });
 }
 
 void Registry::AddGaugeCallback(const std::string& name, const std::string& help,
                                 const Labels& labels, std::function<double()> read) {
   if (!prometheus::CheckMetricName(name)) Refuse(name, "invalid metric name");
-  collector_->Add({name, help, labels, prometheus::MetricType::Gauge, std::move(read)});
+  collector_->Add({name, help, All(labels), prometheus::MetricType::Gauge, std::move(read)});
 }
 
 void Registry::AddCounterCallback(const std::string& name, const std::string& help,
                                   const Labels& labels, std::function<double()> read) {
   if (!prometheus::CheckMetricName(name)) Refuse(name, "invalid metric name");
-  collector_->Add({name, help, labels, prometheus::MetricType::Counter, std::move(read)});
+  collector_->Add({name, help, All(labels), prometheus::MetricType::Counter, std::move(read)});
 }
 
 void Registry::AddProcessMetrics() {

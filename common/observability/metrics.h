@@ -31,7 +31,13 @@ const std::vector<double>& LatencyBuckets();
 class Registry {
  public:
   Registry();
+  // A view of `parent`, without metrics of its own, that adds `labels` to all that is added through
+  // it, unless given there: for a part that exists more than once. What it exposes is the parent's.
+  // `parent` need not outlive it.
+  Registry(const Registry& parent, const Labels& labels);
   ~Registry();
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
 
   // The same name and labels give the same metric. References stay valid as long as the registry.
   // Names, label names and buckets are constants of the program: a malformed one, or a name used
@@ -59,8 +65,12 @@ class Registry {
  private:
   class Collector;
 
+  // The labels that a metric is added with, and those of the view.
+  Labels All(const Labels& labels) const;
+
   const std::shared_ptr<prometheus::Registry> registry_;
   const std::shared_ptr<Collector> collector_;
+  const Labels labels_;
 };
 
 }  // namespace saldo::metrics

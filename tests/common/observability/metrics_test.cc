@@ -86,6 +86,43 @@ TEST_CASE("callbacks are read at each scrape, one family a name") {
   CHECK(Samples(registry.Text()).at("lag{shard=\"0\"}") == 42);
 }
 
+TEST_CASE(
+    "a view adds its labels to all that is added through it, and shows its parent's metrics") {
+  Registry registry;
+  {
+    Registry north(registry, {{"shard", "north"}});
+    const Registry inner(north, {{"part", "x"}, {"shard", "own"}});
+    Registry south(registry, {{"shard", "south"}});
+    north.AddCounter("jobs_total", "Jobs.", {{"kind", "a"}}).Increment(2);
+    south.AddCounter("jobs_total", "Jobs.", {{"kind", "a"}}).Increment(3);
+    registry.AddCounter("jobs_total", "Jobs.", {{"kind", "a"}}).Increment(4);
+    north.AddGauge("depth", "Depth.").Set(5);
+    south.AddHistogram("wait_seconds", "Waits.", {}, {1}).Observe(6);
+    north.AddGaugeCallback("lag", "Lag.", {}, [] { return 7; });
+    south.AddCounterCallback("reads_total", "Reads.", {}, [] { return 8; });
+    Registry(inner, {}).AddGauge("deep", "Deep.").Set(9);
+    CHECK(&north.AddGauge("depth", "Depth.") ==
+          &registry.AddGauge("depth", "Depth.", {{"shard", "north"}}));
+    CHECK(north.Text() == registry.Text());
+  }
+  // The metrics stay when the views are gone.
+  const std::map<std::string, double> expected = {
+      {"jobs_total{kind=\"a\",shard=\"north\"}", 2},
+      {"jobs_total{kind=\"a\",shard=\"south\"}", 3},
+      {"jobs_total{kind=\"a\"}", 4},
+      {"depth{shard=\"north\"}", 5},
+      {"wait_seconds_bucket{shard=\"south\",le=\"+Inf\"}", 1},
+      {"wait_seconds_bucket{shard=\"south\",le=\"1\"}", 0},
+      {"wait_seconds_count{shard=\"south\"}", 1},
+      {"wait_seconds_sum{shard=\"south\"}", 6},
+      {"lag{shard=\"north\"}", 7},
+      {"reads_total{shard=\"south\"}", 8},
+      {"deep{part=\"x\",shard=\"own\"}", 9},
+  };
+  INFO(registry.Text());
+  CHECK(Samples(registry.Text()) == expected);
+}
+
 TEST_CASE("the process' own figures are plausible") {
   Registry registry;
   registry.AddProcessMetrics();
