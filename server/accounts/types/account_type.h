@@ -40,6 +40,10 @@ struct AccountType {
   std::optional<Decimal> max_balance;
   // Whether each account's balance is stored: it has limits, or had them once.
   bool keeps_balance = false;
+  // Part of the program, written through a service of its own and not by WriteEvents.
+  bool built_in = false;
+  // Accounts are there only once they were opened, see WriteRequest::openings.
+  bool opened = false;
   std::string topic;  // Kafka's, of the type's events
   // How long events are kept, counted from when they were written.
   absl::Duration retention = absl::Hours(24 * 400);

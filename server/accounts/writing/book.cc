@@ -24,6 +24,12 @@ absl::Status Beyond(const BookEntry& entry, std::string_view reason, absl::strin
        {"limit", limit.ToString(scale)}});
 }
 
+absl::Status Closed(const BookEntry& entry) {
+  const std::string account = DescribeAccount(*entry.type, entry.key);
+  return rpc::WithErrorInfo(absl::FailedPreconditionError(absl::StrCat(account, " is closed")),
+                            "ACCOUNT_CLOSED", "saldo", {{"account", account}});
+}
+
 }  // namespace
 
 absl::Status Book::Apply(absl::Span<const BookEntry> entries,
@@ -57,6 +63,7 @@ absl::Status Book::Post(absl::Span<const BookEntry> entries,
           absl::StrCat("the balance of account ", entry.account_id, " was not read"));
     }
     Balance& balance = found->second;
+    if (balance.closed) return Closed(entry);
     if (undo_of_.try_emplace(entry.account_id, undo_.size()).second) {
       undo_.push_back({entry.account_id, balance, &entry});
     }
@@ -79,9 +86,11 @@ absl::Status Book::CheckLimits() const {
     const Decimal before = one.before.amount;
     const Decimal after = balances_.at(one.account_id).amount;
     const AccountType& type = *one.first->type;
-    if (type.min_balance.has_value() && after < *type.min_balance && after < before) {
+    const std::optional<Decimal>& minimum =
+        one.before.min_balance.has_value() ? one.before.min_balance : type.min_balance;
+    if (minimum.has_value() && after < *minimum && after < before) {
       return Beyond(*one.first, "BALANCE_BELOW_MINIMUM", "below the minimum of", before, after,
-                    *type.min_balance);
+                    *minimum);
     }
     if (type.max_balance.has_value() && after > *type.max_balance && after > before) {
       return Beyond(*one.first, "BALANCE_ABOVE_MAXIMUM", "above the maximum of", before, after,
@@ -89,6 +98,28 @@ absl::Status Book::CheckLimits() const {
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status Book::CheckClose(int64_t account_id, const AccountType& type,
+                              std::string_view key) const {
+  const auto found = balances_.find(account_id);
+  if (found == balances_.end())
+    return absl::InternalError(
+        absl::StrCat("the balance of account ", account_id, " was not read"));
+  const Decimal balance = found->second.amount;
+  if (balance.IsZero()) return absl::OkStatus();
+  const std::string account = DescribeAccount(type, key);
+  return rpc::WithErrorInfo(absl::FailedPreconditionError(absl::StrCat(
+                                "the balance of ", account, " is ", balance.ToString(type.scale),
+                                "; it can be closed at zero only")),
+                            "ACCOUNT_NOT_EMPTY", "saldo",
+                            {{"account", account}, {"balance", balance.ToString(type.scale)}});
+}
+
+void Book::Close(int64_t account_id) {
+  Balance& balance = balances_[account_id];
+  balance.changed |= !balance.closed;
+  balance.closed = true;
 }
 
 void Book::TakeBack() {

@@ -25,9 +25,15 @@ struct BookEntry {
 
 class Book {
  public:
+  struct Balance {
+    Decimal amount;
+    std::optional<Decimal> min_balance = std::nullopt;  // where not that of the type
+    bool closed = false;
+    bool changed = false;
+  };
+
   // An account of a type that keeps balances, with what it has before the batch.
-  void Open(int64_t account_id, Decimal balance) { balances_[account_id] = {balance, false}; }
-  bool IsOpen(int64_t account_id) const { return balances_.contains(account_id); }
+  void Open(int64_t account_id, Balance balance) { balances_[account_id] = balance; }
 
   // Applies a request's entries in their order, all of them or none. `after` gets, for each, the
   // balance that its account then has, or nothing where the type keeps none. The limits hold for
@@ -35,18 +41,20 @@ class Book {
   //
   // FAILED_PRECONDITION with ErrorInfo {BALANCE_BELOW_MINIMUM or BALANCE_ABOVE_MAXIMUM; account,
   // balance, limit} for the first account that would end outside its limits; a balance that lies
-  // outside already (the limits were changed) may move towards them. OUT_OF_RANGE when a balance
-  // would not fit a Decimal.
+  // outside already (the limits were changed) may move towards them. FAILED_PRECONDITION with
+  // {ACCOUNT_CLOSED; account} for one that is closed. OUT_OF_RANGE when a balance would not fit a
+  // Decimal.
   absl::Status Apply(absl::Span<const BookEntry> entries,
                      std::vector<std::optional<Decimal>>* after);
 
   // As Apply, but nothing stays changed.
   absl::Status Try(absl::Span<const BookEntry> entries, std::vector<std::optional<Decimal>>* after);
 
-  struct Balance {
-    Decimal amount;
-    bool changed;
-  };
+  // Lets no more entries in. `account` names it in faults. FAILED_PRECONDITION with
+  // {ACCOUNT_NOT_EMPTY; account, balance} unless its balance is zero. Closing twice is fine.
+  absl::Status CheckClose(int64_t account_id, const AccountType& type, std::string_view key) const;
+  void Close(int64_t account_id);
+
   const absl::flat_hash_map<int64_t, Balance>& balances() const { return balances_; }
 
  private:

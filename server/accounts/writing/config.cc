@@ -9,6 +9,9 @@ void Bind(config::Binder& binder, WriterOptions& options) {
              "The most requests that are committed together");
   binder.Int("group_events_max", &options.group_events_max, {.min = 1, .max = 1'000'000},
              "The most events that are committed together; a single request always fits");
+  binder.Bytes("group_size_max", &options.group_bytes_max,
+               {.min = config::kMiB, .max = 256 * config::kMiB},
+               "The most memory of requests that are committed together; one always fits");
   binder.Int("queue_requests_max", &options.queue_requests_max, {.min = 1, .max = 1'000'000},
              "Requests that may wait; more are refused at once");
   binder.Int("queue_events_max", &options.queue_events_max, {.min = kEventsMax, .max = 10'000'000},

@@ -9,14 +9,12 @@
 
 namespace saldo::accounts {
 
-// The CloudEvents type of the message.
-inline constexpr std::string_view kAccountEventType = "saldo.v1.AccountEvent";
-
 // A serialised saldo.v1.AccountEvent that lacks what the writer adds.
 std::string MessageWithoutIds(const v1::NewEvent& event, const Posting& posting,
                               std::string_view request_id);
 
-// What the writer adds, appended to such a message: Protobuf merges concatenated messages.
+// What the writer adds, appended to such a message: Protobuf merges concatenated messages. A
+// message of another type has these fields under the same numbers.
 struct EventIds {
   int64_t batch_id;
   int32_t ordinal;

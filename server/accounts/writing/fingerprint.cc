@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
+#include <utility>
 
 namespace saldo::accounts {
 namespace {
@@ -36,11 +38,25 @@ Fingerprint FingerprintOf(const v1::WriteEventsRequest& request, const WriteRequ
     AppendNumber(&content, dated ? absl::ToUnixMicros(posting.occurred_at) : -1);
     AppendText(&content, posting.info);
   }
+  return FingerprintOf(content);
+}
+
+Fingerprint FingerprintOf(std::string_view content) {
   unsigned char digest[SHA256_DIGEST_LENGTH];
   SHA256(reinterpret_cast<const unsigned char*>(content.data()), content.size(), digest);
   Fingerprint result;
   std::copy_n(digest, result.size(), result.begin());
   return result;
+}
+
+void Attach(std::shared_ptr<const Attachment> attachment, WriteRequest* request) {
+  const std::string content = attachment->Content();
+  if (!content.empty()) {
+    std::string all(request->fingerprint.data(), request->fingerprint.size());
+    AppendText(&all, content);
+    request->fingerprint = FingerprintOf(std::string_view(all));
+  }
+  request->attachments.push_back(std::move(attachment));
 }
 
 }  // namespace saldo::accounts

@@ -22,6 +22,27 @@ absl::Status RequestIdReused(const std::string& id) {
                             "REQUEST_ID_REUSED", "saldo", {{"request_id", id}});
 }
 
+constexpr absl::string_view kNextBatch = "saldo/next-batch";
+
+absl::Status ForNextBatch() {
+  absl::Status status = absl::AbortedError("another request of the batch changes the same");
+  status.SetPayload(kNextBatch, absl::Cord());
+  return status;
+}
+
+absl::Status NoAccount(const AccountType& type, std::string_view key) {
+  const std::string account = DescribeAccount(type, key);
+  return rpc::WithErrorInfo(absl::NotFoundError(absl::StrCat("there is no ", account)),
+                            "ACCOUNT_NOT_FOUND", "saldo", {{"account", account}});
+}
+
+std::vector<const WriteRequest*> RequestsOf(absl::Span<const GroupItem> items) {
+  std::vector<const WriteRequest*> requests;
+  requests.reserve(items.size());
+  for (const GroupItem& item : items) requests.push_back(item.request);
+  return requests;
+}
+
 // A request that was checked by another definition than holds now must not be written by it.
 absl::Status CheckDefinitions(const WriteRequest& request, const Before& before) {
   for (const Posting& posting : request.postings) {
@@ -63,6 +84,13 @@ absl::Status NewIds::Reserve(postgres::Pool& pool, const CallContext& context, i
   return absl::OkStatus();
 }
 
+bool IsForNextBatch(const absl::Status& status) {
+  return status.GetPayload(kNextBatch).has_value();
+}
+
+Group::Group(absl::Span<const GroupItem> items, AccountIds& ids, NewIds& new_ids)
+    : items_(items), ids_(ids), new_ids_(new_ids), parts_(RequestsOf(items)) {}
+
 absl::Status Group::Resolve(postgres::Pool& pool, const CallContext& context) {
   SALDO_RETURN_IF_ERROR(LookUp(pool, context));
   SALDO_RETURN_IF_ERROR(new_ids_.Reserve(pool, context, unknown_));
@@ -72,33 +100,38 @@ absl::Status Group::Resolve(postgres::Pool& pool, const CallContext& context) {
 
 // Asks for what is not known, and notes in new_accounts_ and new_subaccounts_ what is not there.
 absl::Status Group::LookUp(postgres::Pool& pool, const CallContext& context) {
-  std::map<std::tuple<int32_t, std::string_view, std::string_view>, const Posting*> unknown;
+  std::map<std::tuple<int32_t, std::string_view, std::string_view>, const AccountType*> unknown;
   for (const GroupItem& item : items_) {
     for (const Posting& posting : item.request->postings) {
       const auto ids = ids_.Find(posting.type->id, posting.key, posting.attributes);
       if (!ids.has_value() || !ids->subaccount.has_value())
-        unknown.try_emplace({posting.type->id, posting.key, posting.attributes}, &posting);
+        unknown.try_emplace({posting.type->id, posting.key, posting.attributes}, posting.type);
     }
+    const auto add_account = [&](const AccountType* type, std::string_view key) {
+      if (!ids_.Find(type->id, key, "").has_value()) unknown.try_emplace({type->id, key, ""}, type);
+    };
+    for (const Opening& opening : item.request->openings) add_account(opening.type, opening.key);
+    for (const Closing& closing : item.request->closings) add_account(closing.type, closing.key);
   }
   if (unknown.empty()) return absl::OkStatus();
   unknown_ = static_cast<int64_t>(unknown.size());
   std::vector<SubaccountName> names;
   names.reserve(unknown.size());
-  for (const auto& [name, posting] : unknown)
+  for (const auto& [name, account_type] : unknown)
     names.push_back({std::get<0>(name), std::get<1>(name), std::get<2>(name)});
   SALDO_ASSIGN_OR_RETURN(const std::vector<SubaccountIds> found,
                          FindSubaccounts(pool, context, names));
   size_t i = 0;
-  for (const auto& [name, posting] : unknown) {
+  for (const auto& [name, account_type] : unknown) {
     const SubaccountIds& ids = found[i++];
     const auto& [type, key, attributes] = name;
     if (ids.subaccount.has_value()) {
       ids_.Learn(type, key, attributes, *ids.account, *ids.subaccount);
     } else if (ids.account.has_value()) {
       ids_.Learn(type, key, *ids.account);
-      new_subaccounts_[{*ids.account, attributes}] = {.id = 0, .posting = posting};
+      new_subaccounts_[{*ids.account, attributes}] = {.id = 0, .type = account_type, .key = key};
     } else {
-      new_accounts_[{type, key}] = {.id = 0, .posting = posting};
+      new_accounts_[{type, key}] = {.id = 0, .type = account_type};
       // Its subaccounts are noted when the account has its id.
     }
   }
@@ -123,7 +156,8 @@ void Group::PickNewIds() {
         target.subaccount = *ids->subaccount;
       } else {
         const auto [made, fresh] = new_subaccounts_.try_emplace(
-            {target.account, posting.attributes}, NewSubaccount{.id = 0, .posting = &posting});
+            {target.account, posting.attributes},
+            NewSubaccount{.id = 0, .type = posting.type, .key = posting.key});
         if (fresh) made->second.id = new_ids_.TakeSubaccount();
         target.subaccount = made->second.id;
         target.new_subaccount = true;
@@ -141,6 +175,10 @@ std::vector<int64_t> Group::AccountsToLock() const {
       const Target& to = targets_[target++];
       if (posting.type->keeps_balance && !to.new_account) accounts.push_back(to.account);
     }
+    for (const Closing& closing : item.request->closings) {
+      const auto ids = ids_.Find(closing.type->id, closing.key, "");
+      if (ids.has_value()) accounts.push_back(ids->account);
+    }
   }
   std::sort(accounts.begin(), accounts.end());
   accounts.erase(std::unique(accounts.begin(), accounts.end()), accounts.end());
@@ -152,12 +190,19 @@ absl::Status Group::Run(postgres::Transaction& tx, const outbox::Outbox& outbox)
   for (const GroupItem& item : items_) request_ids.push_back(item.request->id);
   AccountsOfBatch accounts{.locked = AccountsToLock(), .new_types = {}, .new_keys = {}};
   for (const auto& [name, account] : new_accounts_) {
-    if (!account.posting->type->keeps_balance) continue;
+    if (!account.type->keeps_balance) continue;
     accounts.new_types.push_back(name.first);
     accounts.new_keys.push_back(name.second);
-    book_.Open(account.id, Decimal());
+    book_.Open(account.id, {.amount = Decimal()});
   }
-  SALDO_ASSIGN_OR_RETURN(const Before before, ReadBefore(tx, request_ids, accounts));
+  SALDO_ASSIGN_OR_RETURN(
+      const Before before,
+      ReadBefore(tx, request_ids, accounts,
+                 {.defer = [this](postgres::Transaction& t) { return parts_.Read(t); },
+                  .take =
+                      [this](absl::Span<postgres::Result> results) {
+                        return parts_.TakeResults(results);
+                      }}));
   for (const LockedBalance& locked : before.balances) book_.Open(locked.account_id, locked.balance);
   for (const KnownRequest& request : before.requests) known_[request.id] = &request;
   Decide(before);
@@ -167,6 +212,7 @@ absl::Status Group::Run(postgres::Transaction& tx, const outbox::Outbox& outbox)
   AddBalanceRows();
   AddRequestRows();
   SALDO_RETURN_IF_ERROR(Write(tx, before, rows_));
+  SALDO_RETURN_IF_ERROR(parts_.Write(tx, before.batch_id, &messages_));
   return outbox.AppendAs(tx, before.batch_id, messages_);
 }
 
@@ -188,14 +234,21 @@ absl::StatusOr<Written> Group::DecideOne(size_t index, const Before& before) {
     return outcomes_[first->second];
   }
   SALDO_RETURN_IF_ERROR(CheckDefinitions(request, before));
+  SALDO_ASSIGN_OR_RETURN(const Turn turn, parts_.Check(request));
+  if (turn == Turn::kNextBatch) return ForNextBatch();
+  SALDO_RETURN_IF_ERROR(CheckOpenings(request));
   std::vector<BookEntry> entries;
   entries.reserve(request.postings.size());
   const Target* targets = &targets_[first_target_[index]];
   for (size_t i = 0; i < request.postings.size(); ++i) {
     const Posting& posting = request.postings[i];
+    if (posting.type->opened && targets[i].new_account &&
+        !new_accounts_.at({posting.type->id, posting.key}).used)
+      return NoAccount(*posting.type, posting.key);
     entries.push_back(
         {posting.type, posting.key, targets[i].account, posting.is_credit, posting.amount});
   }
+  SALDO_RETURN_IF_ERROR(CheckClosings(request));
   std::vector<std::optional<Decimal>> after;
   SALDO_RETURN_IF_ERROR(request.dry_run ? book_.Try(entries, &after)
                                         : book_.Apply(entries, &after));
@@ -207,8 +260,46 @@ absl::StatusOr<Written> Group::DecideOne(size_t index, const Before& before) {
         {exists ? targets[i].subaccount : 0, after[i], request.postings[i].type->scale});
   }
   if (request.dry_run) return written;
+  OpenAndClose(request);
   AddRows(index, &written, before);
+  parts_.Accept(request, written, items_[index].traceparent);
   return written;
+}
+
+std::optional<int64_t> Group::IdOf(const AccountType& type, std::string_view key) const {
+  if (const auto ids = ids_.Find(type.id, key, ""); ids.has_value()) return ids->account;
+  const auto made = new_accounts_.find({type.id, key});
+  if (made == new_accounts_.end() || !made->second.used) return std::nullopt;
+  return made->second.id;
+}
+
+absl::Status Group::CheckOpenings(const WriteRequest& request) const {
+  for (const Opening& opening : request.openings) {
+    if (!IdOf(*opening.type, opening.key).has_value()) continue;
+    const std::string account = DescribeAccount(*opening.type, opening.key);
+    return rpc::WithErrorInfo(absl::AlreadyExistsError(absl::StrCat(account, " is there already")),
+                              "ACCOUNT_EXISTS", "saldo", {{"account", account}});
+  }
+  return absl::OkStatus();
+}
+
+// What a request posts to an account that it closes is not counted: no request does both.
+absl::Status Group::CheckClosings(const WriteRequest& request) const {
+  for (const Closing& closing : request.closings) {
+    const std::optional<int64_t> id = IdOf(*closing.type, closing.key);
+    if (!id.has_value()) return NoAccount(*closing.type, closing.key);
+    SALDO_RETURN_IF_ERROR(book_.CheckClose(*id, *closing.type, closing.key));
+  }
+  return absl::OkStatus();
+}
+
+void Group::OpenAndClose(const WriteRequest& request) {
+  for (const Opening& opening : request.openings) {
+    NewAccount& account = new_accounts_.at({opening.type->id, opening.key});
+    account.used = true;
+    book_.Open(account.id, {.amount = Decimal(), .min_balance = opening.min_balance});
+  }
+  for (const Closing& closing : request.closings) book_.Close(*IdOf(*closing.type, closing.key));
 }
 
 void Group::AddRows(size_t index, Written* written, const Before& before) {
@@ -232,11 +323,13 @@ void Group::AddRows(size_t index, Written* written, const Before& before) {
     rows_.events.amounts.push_back(posting.amount);
     rows_.events.balances_after.push_back(result.balance_after);
     rows_.events.infos.push_back(posting.info);
-    outbox::Message message{.topic = posting.type->topic,
-                            .key = MessageKey(posting),
-                            .payload = posting.message,
-                            .type = kAccountEventType,
-                            .traceparent = std::string(items_[index].traceparent)};
+    if (posting.message.empty()) continue;
+    outbox::Message message{
+        .topic = posting.type->topic,
+        .key = posting.message_key.empty() ? MessageKey(posting) : posting.message_key,
+        .payload = posting.message,
+        .type = posting.message_type,
+        .traceparent = std::string(items_[index].traceparent)};
     AppendIds({before.batch_id, events_}, result, &message.payload);
     messages_.push_back(std::move(message));
   }
@@ -255,7 +348,7 @@ void Group::AddAccountRows() {
   assets_.reserve(new_accounts_.size());
   for (const auto& [name, account] : new_accounts_) {
     if (!account.used) continue;
-    assets_.push_back(AssetOf(*account.posting->type, name.second));
+    assets_.push_back(AssetOf(*account.type, name.second));
     rows_.accounts.ids.push_back(account.id);
     rows_.accounts.types.push_back(name.first);
     rows_.accounts.keys.push_back(name.second);
@@ -271,9 +364,12 @@ void Group::AddAccountRows() {
 
 void Group::AddBalanceRows() {
   for (const auto& [name, account] : new_accounts_) {
-    if (!account.used || !account.posting->type->keeps_balance) continue;
+    if (!account.used || !account.type->keeps_balance) continue;
+    const Book::Balance& balance = book_.balances().at(account.id);
     rows_.new_balances.accounts.push_back(account.id);
-    rows_.new_balances.balances.push_back(book_.balances().at(account.id).amount);
+    rows_.new_balances.balances.push_back(balance.amount);
+    rows_.new_balances.minimums.push_back(balance.min_balance);
+    rows_.new_balances.closed.push_back(balance.closed ? 1 : 0);
   }
   for (const int64_t id : AccountsToLock()) {
     // One without a stored balance was refused already.
@@ -281,6 +377,7 @@ void Group::AddBalanceRows() {
     if (balance == book_.balances().end() || !balance->second.changed) continue;
     rows_.changed_balances.accounts.push_back(id);
     rows_.changed_balances.balances.push_back(balance->second.amount);
+    rows_.changed_balances.closed.push_back(balance->second.closed ? 1 : 0);
   }
 }
 
@@ -301,8 +398,7 @@ void Group::Learn() {
   }
   for (const auto& [name, subaccount] : new_subaccounts_) {
     if (!subaccount.used) continue;
-    const Posting& posting = *subaccount.posting;
-    ids_.Learn(posting.type->id, posting.key, posting.attributes, name.first, subaccount.id);
+    ids_.Learn(subaccount.type->id, subaccount.key, name.second, name.first, subaccount.id);
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "common/postgres/transaction.h"
 #include "server/accounts/writing/account_ids.h"
 #include "server/accounts/writing/book.h"
+#include "server/accounts/writing/part_batches.h"
 #include "server/accounts/writing/request.h"
 #include "server/accounts/writing/store.h"
 #include "server/outbox/outbox.h"
@@ -49,12 +51,14 @@ struct GroupItem {
   std::string_view traceparent;
 };
 
+// Whether a request was not decided, for it needs what another one of its batch changes.
+bool IsForNextBatch(const absl::Status& status);
+
 // Made anew for each try.
 class Group {
  public:
   // `items`, `ids` and `new_ids` outlive the group.
-  Group(absl::Span<const GroupItem> items, AccountIds& ids, NewIds& new_ids)
-      : items_(items), ids_(ids), new_ids_(new_ids) {}
+  Group(absl::Span<const GroupItem> items, AccountIds& ids, NewIds& new_ids);
 
   // Finds the ids of all accounts, and picks those of new ones. Outside the transaction.
   absl::Status Resolve(postgres::Pool& pool, const CallContext& context);
@@ -63,8 +67,8 @@ class Group {
   absl::Status Run(postgres::Transaction& tx, const outbox::Outbox& outbox);
 
   // After Run: whether anything is written, and the answer to each request, valid if the
-  // transaction commits.
-  bool writes() const { return events_ > 0; }
+  // transaction commits. One that must wait for the next batch has a status that IsForNextBatch.
+  bool writes() const { return !accepted_.empty(); }
   int32_t events() const { return events_; }
   std::vector<absl::StatusOr<Written>>& outcomes() { return outcomes_; }
 
@@ -81,12 +85,13 @@ class Group {
   // Of an account or subaccount that is not in the database yet.
   struct NewAccount {
     int64_t id;
-    const Posting* posting;  // one that names it
-    bool used = false;       // by a request that was accepted
+    const AccountType* type;
+    bool used = false;  // by a request that was accepted
   };
   struct NewSubaccount {
     int64_t id;
-    const Posting* posting;
+    const AccountType* type;
+    std::string_view key;
     bool used = false;
   };
 
@@ -95,6 +100,11 @@ class Group {
   std::vector<int64_t> AccountsToLock() const;
   void Decide(const Before& before);
   absl::StatusOr<Written> DecideOne(size_t index, const Before& before);
+  absl::Status CheckOpenings(const WriteRequest& request) const;
+  absl::Status CheckClosings(const WriteRequest& request) const;
+  void OpenAndClose(const WriteRequest& request);
+  // Of an account that keeps balances; nothing when there is none.
+  std::optional<int64_t> IdOf(const AccountType& type, std::string_view key) const;
   void AddRows(size_t index, Written* written, const Before& before);
   absl::Status AnswerRepeats(postgres::Transaction& tx);
   void AddAccountRows();
@@ -112,6 +122,7 @@ class Group {
   std::map<std::pair<int32_t, std::string_view>, NewAccount> new_accounts_;
   std::map<std::pair<int64_t, std::string_view>, NewSubaccount> new_subaccounts_;
 
+  PartBatches parts_;
   Book book_;
   absl::flat_hash_map<std::string_view, const KnownRequest*> known_;
   // Requests of the group that were accepted, by id.

@@ -6,11 +6,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "common/base/decimal.h"
 #include "server/accounts/types/account_type.h"
+#include "server/accounts/writing/part.h"
 
 namespace saldo::accounts {
 
@@ -26,8 +28,27 @@ struct Posting {
   Decimal amount;
   absl::Time occurred_at;  // microseconds
   std::string info;
-  // The message to subscribers but for what only the writer knows: the batch, ids and balance.
+  // The message to subscribers but for what only the writer knows: the batch, ids and balance, see
+  // AppendIds. Empty for none.
   std::string message;
+  // What the message is, and its key; those of an AccountEvent by default.
+  std::string_view message_type = "saldo.v1.AccountEvent";
+  std::string message_key;
+};
+
+// An account that is made, with a limit of its own. ALREADY_EXISTS {ACCOUNT_EXISTS} when it is
+// there.
+struct Opening {
+  const AccountType* type;  // keeps balances, has no auxiliary attributes
+  std::string key;
+  Decimal min_balance;
+};
+
+// An account that takes no more events. FAILED_PRECONDITION {ACCOUNT_NOT_EMPTY} when its balance is
+// not zero.
+struct Closing {
+  const AccountType* type;  // keeps balances, has no auxiliary attributes
+  std::string key;
 };
 
 struct WriteRequest {
@@ -36,7 +57,11 @@ struct WriteRequest {
   Fingerprint fingerprint{};
   bool balanced = false;
   bool dry_run = false;
+  // May be empty where there is something else to write.
   std::vector<Posting> postings;
+  std::vector<Opening> openings;
+  std::vector<Closing> closings;
+  std::vector<std::shared_ptr<const Attachment>> attachments;
 };
 
 struct WrittenPosting {

@@ -123,6 +123,10 @@ Posting CheckEvent(int index, const v1::NewEvent& event, const AccountTypes& typ
     check.Fault("account.type", UnknownType(event.account().type(), types));
     return posting;
   }
+  if (posting.type->built_in) {
+    check.Fault("account.type", "is of the program itself, and written through its own service");
+    return posting;
+  }
   check.Amount(event.amount(), *posting.type, &posting.amount);
   posting.key =
       keys::EncodeValues(check.Field("account.key"), posting.type->key, event.account().key(), bad);

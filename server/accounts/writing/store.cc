@@ -45,8 +45,8 @@ constexpr Statement kFindRequests{
 // In the order of ids, as every writer locks them.
 constexpr Statement kLockBalances{
     "accounts.lock_balances",
-    "SELECT account_id, balance FROM account_balances WHERE account_id = ANY ($1::int8[]) "
-    "ORDER BY account_id FOR UPDATE"};
+    "SELECT account_id, balance, min_balance, closed FROM account_balances "
+    "WHERE account_id = ANY ($1::int8[]) ORDER BY account_id FOR UPDATE"};
 // Last: the ids of batches follow the order of changes only when they are taken after all locks.
 constexpr Statement kTakeBatchId{
     "accounts.take_batch_id",
@@ -73,12 +73,15 @@ constexpr Statement kInsertSubaccounts{
     "INSERT INTO subaccounts (subaccount_id, account_id, attributes) "
     "SELECT * FROM unnest($1::int8[], $2::int8[], $3::text[])"};
 constexpr Statement kInsertBalances{"accounts.insert_balances",
-                                    "INSERT INTO account_balances (account_id, balance) "
-                                    "SELECT * FROM unnest($1::int8[], $2::numeric[])"};
+                                    "INSERT INTO account_balances (account_id, balance, "
+                                    "min_balance, closed) SELECT n.account_id, n.balance, "
+                                    "n.min_balance, n.closed <> 0 FROM unnest($1::int8[], "
+                                    "$2::numeric[], $3::numeric[], $4::int4[]) "
+                                    "AS n (account_id, balance, min_balance, closed)"};
 constexpr Statement kUpdateBalances{
     "accounts.update_balances",
-    "UPDATE account_balances AS b SET balance = new.balance "
-    "FROM unnest($1::int8[], $2::numeric[]) AS new (account_id, balance) "
+    "UPDATE account_balances AS b SET balance = new.balance, closed = new.closed <> 0 "
+    "FROM unnest($1::int8[], $2::numeric[], $3::int4[]) AS new (account_id, balance, closed) "
     "WHERE b.account_id = new.account_id"};
 // Arrays are unnested in the list of columns, where their rows stream: unnest in FROM stores all of
 // them first.
@@ -159,7 +162,7 @@ absl::StatusOr<IdBlocks> TakeIdBlocks(postgres::Pool& pool, const CallContext& c
 
 absl::StatusOr<Before> ReadBefore(postgres::Transaction& tx,
                                   const std::vector<std::string_view>& request_ids,
-                                  const AccountsOfBatch& accounts) {
+                                  const AccountsOfBatch& accounts, const PartReads& parts) {
   const bool creates = !accounts.new_types.empty();
   const bool locks = !accounts.locked.empty();
   SALDO_RETURN_IF_ERROR(tx.Defer(kHoldEpoch));
@@ -167,6 +170,8 @@ absl::StatusOr<Before> ReadBefore(postgres::Transaction& tx,
     SALDO_RETURN_IF_ERROR(tx.Defer(kCreateAlone));
     SALDO_RETURN_IF_ERROR(tx.Defer(kAnyThere, accounts.new_types, accounts.new_keys));
   }
+  const size_t before_parts = creates ? 3 : 1;
+  SALDO_ASSIGN_OR_RETURN(const int part_statements, parts.defer(tx));
   if (locks) SALDO_RETURN_IF_ERROR(tx.Defer(kLockBalances, accounts.locked));
   // After the locks: when they waited for another server that was writing one of these requests,
   // it is found, rather than decided again on the balances that it left.
@@ -178,11 +183,17 @@ absl::StatusOr<Before> ReadBefore(postgres::Transaction& tx,
     SALDO_ASSIGN_OR_RETURN(const auto there, std::move(results[2]).One<bool>());
     if (std::get<0>(there)) return absl::AbortedError("another server has created an account");
   }
+  SALDO_RETURN_IF_ERROR(parts.take(
+      absl::MakeSpan(results).subspan(before_parts, static_cast<size_t>(part_statements))));
   SALDO_ASSIGN_OR_RETURN(before.requests, KnownRequests(std::move(results[results.size() - 2])));
   if (locks) {
     SALDO_ASSIGN_OR_RETURN(const auto rows,
-                           (std::move(results[results.size() - 3]).As<int64_t, Decimal>()));
-    for (const auto& [account_id, balance] : rows) before.balances.push_back({account_id, balance});
+                           (std::move(results[results.size() - 3])
+                                .As<int64_t, Decimal, std::optional<Decimal>, bool>()));
+    for (const auto& [account_id, balance, minimum, closed] : rows) {
+      before.balances.push_back(
+          {account_id, {.amount = balance, .min_balance = minimum, .closed = closed}});
+    }
   }
   SALDO_ASSIGN_OR_RETURN(
       const auto row, (std::move(results.back())
@@ -228,15 +239,17 @@ absl::Status Write(postgres::Transaction& tx, const Before& before, const Rows& 
   }
   if (!rows.new_balances.accounts.empty()) {
     SALDO_RETURN_IF_ERROR(
-        tx.Defer(kInsertBalances, rows.new_balances.accounts, rows.new_balances.balances));
+        tx.Defer(kInsertBalances, rows.new_balances.accounts, rows.new_balances.balances,
+                 absl::MakeConstSpan(rows.new_balances.minimums), rows.new_balances.closed));
   }
   if (!rows.changed_balances.accounts.empty()) {
-    SALDO_RETURN_IF_ERROR(
-        tx.Defer(kUpdateBalances, rows.changed_balances.accounts, rows.changed_balances.balances));
+    SALDO_RETURN_IF_ERROR(tx.Defer(kUpdateBalances, rows.changed_balances.accounts,
+                                   rows.changed_balances.balances, rows.changed_balances.closed));
   }
   SALDO_RETURN_IF_ERROR(tx.Defer(kInsertRequests, before.batch_id, before.epoch, rows.requests.ids,
                                  rows.requests.fingerprints, rows.requests.first_ordinals,
                                  rows.requests.events));
+  if (rows.events.subaccounts.empty()) return absl::OkStatus();
   return tx.Defer(kInsertEvents, before.batch_id, rows.events.subaccounts, rows.events.times,
                   rows.events.types, rows.events.flags, rows.events.amounts,
                   absl::MakeConstSpan(rows.events.balances_after), rows.events.infos);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -17,6 +18,7 @@
 #include "common/postgres/params.h"
 #include "common/postgres/pool.h"
 #include "common/postgres/transaction.h"
+#include "server/accounts/writing/book.h"
 #include "server/accounts/writing/request.h"
 
 namespace saldo::accounts {
@@ -54,7 +56,7 @@ struct KnownRequest {
 };
 struct LockedBalance {
   int64_t account_id;
-  Decimal balance;
+  Book::Balance balance;
 };
 // What a batch starts from. Rows of `balances` are locked until the transaction ends.
 struct Before {
@@ -72,11 +74,17 @@ struct AccountsOfBatch {
   std::vector<int32_t> new_types;
   std::vector<std::string_view> new_keys;
 };
+// What the parts of other slices do in this round trip.
+struct PartReads {
+  // Leaves their locks and reads to it; how many statements.
+  absl::FunctionRef<absl::StatusOr<int>(postgres::Transaction&)> defer;
+  absl::FunctionRef<absl::Status(absl::Span<postgres::Result>)> take;
+};
 // One round trip. ABORTED when an account to be created is there by now: the batch has to find its
 // accounts anew.
 absl::StatusOr<Before> ReadBefore(postgres::Transaction& tx,
                                   const std::vector<std::string_view>& request_ids,
-                                  const AccountsOfBatch& accounts);
+                                  const AccountsOfBatch& accounts, const PartReads& parts);
 
 // The answers that were given to these requests, in their order. DATA_LOSS for one whose events are
 // no longer all there.
@@ -99,6 +107,8 @@ struct Rows {
   struct Balances {
     std::vector<int64_t> accounts;
     std::vector<Decimal> balances;
+    std::vector<std::optional<Decimal>> minimums;  // of new ones
+    std::vector<int32_t> closed;                   // 0 or 1
   } new_balances, changed_balances;
   struct {
     std::vector<std::string_view> ids;

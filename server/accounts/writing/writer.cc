@@ -31,6 +31,7 @@ int64_t BytesOf(const WriteRequest& request) {
     bytes += sizeof(Posting) + posting.key.size() + posting.attributes.size() +
              posting.info.size() + posting.message.size();
   }
+  for (const auto& attachment : request.attachments) bytes += attachment->Bytes();
   return static_cast<int64_t>(bytes);
 }
 
@@ -136,10 +137,13 @@ void Writer::Run() {
 std::vector<Writer::Job> Writer::TakeGroup() {
   std::vector<Job> jobs;
   size_t events = 0;
+  int64_t bytes = 0;
   absl::MutexLock lock(&mutex_, absl::Condition(this, &Writer::HasWork));
   while (!queue_.empty() && jobs.size() < static_cast<size_t>(options_.group_requests_max)) {
     const size_t more = queue_.front().request.postings.size();
     if (!jobs.empty() && events + more > static_cast<size_t>(options_.group_events_max)) break;
+    bytes += queue_.front().bytes;
+    if (!jobs.empty() && bytes > options_.group_bytes_max) break;
     events += more;
     queue_bytes_ -= queue_.front().bytes;
     jobs.push_back(std::move(queue_.front()));
@@ -248,8 +252,21 @@ absl::Status Writer::CheckServer(const postgres::Transaction& tx) {
 }
 
 void Writer::Answer(std::vector<Job>& jobs, std::vector<absl::StatusOr<Written>> outcomes) {
+  std::vector<Job> next;
   for (size_t i = 0; i < jobs.size(); ++i) {
-    jobs[i].done(std::move(outcomes[i]));
+    if (IsForNextBatch(outcomes[i].status())) {
+      next.push_back(std::move(jobs[i]));
+    } else {
+      jobs[i].done(std::move(outcomes[i]));
+    }
+  }
+  if (next.empty()) return;
+  // Before those that came later. The first of them is decided each time, so this ends.
+  absl::MutexLock lock(&mutex_);
+  for (auto job = next.rbegin(); job != next.rend(); ++job) {
+    queue_events_ += job->request.postings.size();
+    queue_bytes_ += job->bytes;
+    queue_.push_front(std::move(*job));
   }
 }
 

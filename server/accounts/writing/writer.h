@@ -33,6 +33,7 @@ struct WriterOptions {
   // One batch takes at most so much; a single request always fits.
   int group_requests_max = 4096;
   int group_events_max = 20'000;
+  int64_t group_bytes_max = 32 << 20;
   // What may wait. More is refused at once.
   int queue_requests_max = 8192;
   int queue_events_max = 200'000;

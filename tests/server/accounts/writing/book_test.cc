@@ -60,7 +60,7 @@ TEST_CASE("a book applies one request a line") {
       {{{1, "2000"}}, {{1, "1"}}, {{1, "2000"}}, "BALANCE_ABOVE_MAXIMUM"},
   }));
   Book book;
-  for (const auto& [account, balance] : step.before) book.Open(account, D(balance));
+  for (const auto& [account, balance] : step.before) book.Open(account, {.amount = D(balance)});
   std::vector<BookEntry> entries;
   for (const auto& [account, amount] : step.entries) entries.push_back(Entry(account, amount));
   std::vector<std::optional<Decimal>> after;
@@ -79,7 +79,7 @@ TEST_CASE("a book applies one request a line") {
 
 TEST_CASE("a rejection tells the account, its balance and the limit") {
   Book book;
-  book.Open(1, D("3.5"));
+  book.Open(1, {.amount = D("3.5")});
   std::vector<std::optional<Decimal>> after;
   const absl::Status status = book.Apply({Entry(1, "-4")}, &after);
   CHECK(absl::IsFailedPrecondition(status));
@@ -97,7 +97,7 @@ TEST_CASE("a balance that would not fit is refused and stays") {
   AccountType endless = WalletType();
   endless.max_balance.reset();
   Book book;
-  book.Open(1, Decimal::Max());
+  book.Open(1, {.amount = Decimal::Max()});
   std::vector<std::optional<Decimal>> after;
   BookEntry entry = Entry(1, "1");
   entry.type = &endless;
@@ -122,7 +122,7 @@ TEST_CASE("random histories keep to a naive model") {
   Book book;
   std::map<int64_t, int64_t> model;  // in cents
   for (int64_t account = 1; account <= 5; ++account) {
-    book.Open(account, Decimal());
+    book.Open(account, {.amount = Decimal()});
     model[account] = 0;
   }
   int accepted = 0;
