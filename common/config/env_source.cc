@@ -129,6 +129,7 @@ void ApplyEnv(absl::Span<const std::string> env, const Program& program, Node& r
     const std::string where = absl::StrCat("env ", variable.name);
     const auto found = targets.find(variable.name);
     if (found == targets.end()) {
+      if (root.partial) continue;
       if (IsServiceLink(variable)) {
         warnings.push_back(absl::StrCat(where, ": ignored; ", kLinkHint));
       } else if (!MayBeOfFaultyList(root, variable.name, /*env_name=*/true)) {

@@ -21,6 +21,13 @@ struct Input {
   std::vector<std::string> env;
 };
 
+// `env` ends with a null.
+std::vector<std::string> ToVector(const char* const* env) {
+  std::vector<std::string> variables;
+  for (; env != nullptr && *env != nullptr; ++env) variables.emplace_back(*env);
+  return variables;
+}
+
 // Puts all sources into the tree, and so into the fields.
 void Fill(const Program& program, const Input& input, const CommonFlags& flags, Node& root,
           Faults& faults, LoadResult& result) {
@@ -68,11 +75,22 @@ std::vector<std::string> LoadText(const std::string& name, const std::string& ya
   });
 }
 
+std::vector<std::string> LoadPart(const std::string& path, const char* const* env,
+                                  absl::FunctionRef<void(Binder&)> bind) {
+  return LoadYaml(bind, [&](Node& root, Faults& faults) {
+    root.partial = true;
+    if (!internal::ApplyYamlFile(path, root, faults)) return false;
+    std::vector<std::string> warnings;
+    internal::ApplyEnv(ToVector(env), {}, root, faults, warnings);
+    return true;
+  });
+}
+
 LoadResult Load(const Program& program, int argc, const char* const* argv, const char* const* env,
                 absl::FunctionRef<void(Binder&)> bind) {
   Input input;
   if (argc > 1) input.args.assign(argv + 1, argv + argc);
-  for (; env != nullptr && *env != nullptr; ++env) input.env.emplace_back(*env);
+  input.env = ToVector(env);
 
   const std::unique_ptr<Node> root = internal::MakeRoot();
   Binder binder(root.get());

@@ -64,6 +64,12 @@ std::vector<std::string> LoadFile(const std::string& path, absl::FunctionRef<voi
 std::vector<std::string> LoadText(const std::string& name, const std::string& yaml,
                                   absl::FunctionRef<void(Binder&)> bind);
 
+// Fills what `bind` binds from the file and the environment of a program that binds more than this,
+// for tools beside it: other variables are left alone, and other keys too, except within lists.
+// Returns everything that is wrong, as in LoadResult.
+std::vector<std::string> LoadPart(const std::string& path, const char* const* env,
+                                  absl::FunctionRef<void(Binder&)> bind);
+
 // Prints `output` to stdout, faults and warnings to stderr, and returns the exit code.
 int Finish(const LoadResult& result);
 

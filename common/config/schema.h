@@ -50,6 +50,8 @@ struct Node {
 
   // Mistakes in the description, kept at the root.
   std::vector<std::string> description_faults;
+  // At the root: keys and variables that are not bound are somebody else's.
+  bool partial = false;
   Node* root = nullptr;
 };
 

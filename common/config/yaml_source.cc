@@ -79,6 +79,7 @@ class YamlReader {
     }
     const std::vector<std::string>& ignored = section.ignored;
     if (std::find(ignored.begin(), ignored.end(), key) != ignored.end()) return;
+    if (root_.partial && lists_ == 0) return;
     const std::string path = PathOf(section, key);
     AddFault(line, path, absl::StrCat("unknown key", Suggest(path, Keys(IndexByPath(root_)))));
   }
@@ -100,8 +101,10 @@ class YamlReader {
     }
     node.list->reset(yaml.size());
     BindItems(&node);
+    ++lists_;
     for (size_t i = 0; i < node.children.size(); ++i)
       ReadSection(*node.children[i], yaml[i], LineOf(yaml[i]));
+    --lists_;
   }
 
   void ReadValue(Node& node, const YAML::Node& yaml, int line) {
@@ -146,6 +149,7 @@ class YamlReader {
   const std::string file_;
   Node& root_;
   Faults& faults_;
+  int lists_ = 0;  // that are being read, one within another
 };
 
 }  // namespace

@@ -152,4 +152,32 @@ TEST_CASE("a file of its own is checked as a whole") {
   CHECK(LoadText("own.yaml", "{low: 2, high: 1}", bind) == Lines{"low is above high"});
 }
 
+TEST_CASE("a part of another program's configuration leaves the rest alone") {
+  Sample config;
+  const TempFolder folder;
+  const auto load = [&](const std::string& yaml, std::vector<const char*> env = {}) {
+    config = Sample();
+    env.push_back(nullptr);
+    Lines faults = LoadPart(folder.Write("saldo.yaml", yaml), env.data(), [&config](Binder& b) {
+      b.Section("grpc", [&config](Binder& grpc) {
+        grpc.Int("port", &config.port, {.min = 1, .max = 65535}, "");
+      });
+      b.List(
+          "shards", &config.shards, {.min = 0, .max = 3},
+          [](Binder& item, Shard& shard) { Bind(item, shard); }, "");
+    });
+    for (std::string& fault : faults) fault = fault.substr(fault.find("saldo.yaml"));
+    return faults;
+  };
+  CHECK(load("{grpc: {port: 7, workers: x}, log: {level: loud}, shards: [{name: a, dsn: d}]}",
+             {"SALDO_SHARDS_0_DSN=e", "SALDO_SHARDS_FILE=f", "SALDO_GRPC_WORKERS=x"}) == Lines{});
+  CHECK(config.port == 7);
+  REQUIRE(config.shards.size() == 1);
+  CHECK(config.shards[0].dsn == "e");
+  CHECK(load("{grpc: {port: 0}, shards: [{name: a, dns: d}]}").size() >= 2);
+  CHECK(load("{shards: [{name: a, dsn: d, dns: d}]}") ==
+        Lines{"saldo.yaml:1: shards.0.dns: unknown key, did you mean shards.0.dsn?"});
+  CHECK(LoadPart(folder.path() + "/none", nullptr, [](Binder&) {}).size() == 1);
+}
+
 }  // namespace saldo::config::test
