@@ -1,19 +1,12 @@
 // Many faults in one status: its message has one a line.
 #pragma once
 
-#include <string>
-#include <vector>
-
-#include "absl/status/status.h"
+#include "server/keys/faults.h"
 
 namespace saldo::accounts {
 
-using Faults = std::vector<std::string>;
-
-// OK without faults.
-absl::Status ToStatus(absl::StatusCode code, const Faults& faults);
-
-// The faults of a status that is not OK.
-Faults FaultsOf(const absl::Status& status);
+using keys::Faults;
+using keys::FaultsOf;
+using keys::ToStatus;
 
 }  // namespace saldo::accounts

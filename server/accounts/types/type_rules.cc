@@ -12,48 +12,28 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "common/observability/text.h"
-#include "server/accounts/types/types_file.h"
-#include "server/outbox/topic_name.h"
+#include "server/keys/definition.h"
 
 namespace saldo::accounts::internal {
 namespace {
 
-constexpr size_t kNameBytesMax = 63;
 constexpr size_t kAssetBytesMax = 16;
-constexpr size_t kIntegerBytesMax = 20;
 
-bool IsName(const std::string& name) {
-  return !name.empty() && name.size() <= kNameBytesMax &&
-         absl::ascii_islower(static_cast<unsigned char>(name[0])) &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           const auto byte = static_cast<unsigned char>(c);
-           return absl::ascii_islower(byte) || absl::ascii_isdigit(byte) || c == '_';
-         });
-}
-
-std::string Quote(const std::string& text) {
-  return absl::StrCat("\"", absl::Utf8SafeCEscape(text), "\"");
-}
-
-std::optional<size_t> IndexOf(const std::vector<Attribute>& attributes, const std::string& name) {
-  for (size_t i = 0; i < attributes.size(); ++i) {
-    if (attributes[i].name == name) return i;
-  }
-  return std::nullopt;
-}
+using keys::IsName;
+using keys::Quote;
 
 class TypeBuilder {
  public:
   TypeBuilder(const std::string& where, const TypeEntry& entry, Faults& faults)
-      : where_(where), entry_(entry), faults_(faults) {}
+      : check_(where, faults), entry_(entry) {}
 
   AccountType Build() {
     type_.name = entry_.name;
-    if (!IsName(entry_.name)) AddNameFault("name", entry_.name);
+    check_.CheckTypeName(entry_.name);
     BuildAttributes();
     BuildAsset();
     BuildGroupings();
-    BuildSharding();
+    type_.sharding = check_.Sharding(type_.key, entry_.sharding);
     BuildLimits();
     BuildTopic();
     type_.retention = absl::Hours(24) * entry_.retention_days;
@@ -63,40 +43,15 @@ class TypeBuilder {
  private:
   template <typename... Parts>
   void Add(const Parts&... parts) {
-    faults_.push_back(absl::StrCat(where_, ": ", parts...));
-  }
-
-  void AddNameFault(const std::string& key, const std::string& name) {
-    if (name.empty()) return Add(key, ": is missing");
-    Add(key, ": got ", Quote(name), ", expected a-z, 0-9 and _, first a letter, at most ",
-        kNameBytesMax, " of them");
+    check_.Add(parts...);
   }
 
   void BuildAttributes() {
     type_.key = entry_.key;
     type_.auxiliary = entry_.auxiliary;
     std::set<std::string> seen;
-    CheckAttributes("key", type_.key, seen);
-    CheckAttributes("auxiliary", type_.auxiliary, seen);
-  }
-
-  void CheckAttributes(const std::string& list, const std::vector<Attribute>& attributes,
-                       std::set<std::string>& seen) {
-    size_t bytes = 0;
-    for (size_t i = 0; i < attributes.size(); ++i) {
-      const Attribute& attribute = attributes[i];
-      const std::string path = absl::StrCat(list, ".", i, ".name");
-      if (!IsName(attribute.name)) {
-        AddNameFault(path, attribute.name);
-      } else if (!seen.insert(attribute.name).second) {
-        Add(path, ": ", Quote(attribute.name), " is the name of another attribute");
-      }
-      bytes +=
-          1 + (attribute.kind == AttributeKind::kInteger ? kIntegerBytesMax : attribute.max_length);
-    }
-    if (bytes <= keys::kEncodedBytesMax) return;
-    Add(list, ": its values may have ", bytes, " bytes together, more than ",
-        keys::kEncodedBytesMax, "; lower max_length");
+    check_.CheckAttributes("key", type_.key, seen);
+    check_.CheckAttributes("auxiliary", type_.auxiliary, seen);
   }
 
   void BuildAsset() {
@@ -117,26 +72,10 @@ class TypeBuilder {
       }
       return;
     }
-    type_.asset_key_index = IndexOf(type_.key, entry_.asset);
+    type_.asset_key_index = keys::IndexOf(type_.key, entry_.asset);
     // Without a key there is another fault already.
     if (!type_.asset_key_index.has_value() && !type_.key.empty())
       Add("asset: ", Quote(entry_.asset), " is not a key attribute");
-  }
-
-  // The indexes of names, in the order of the attributes.
-  std::vector<size_t> Select(const std::string& path, const char* what,
-                             const std::vector<Attribute>& attributes,
-                             const std::vector<std::string>& names) {
-    std::set<size_t> selected;
-    for (const std::string& name : names) {
-      const std::optional<size_t> index = IndexOf(attributes, name);
-      if (!index.has_value()) {
-        Add(path, ": ", Quote(name), " is not ", what, " attribute");
-      } else if (!selected.insert(*index).second) {
-        Add(path, ": ", Quote(name), " is given twice");
-      }
-    }
-    return {selected.begin(), selected.end()};
   }
 
   void BuildGroupings() {
@@ -145,21 +84,15 @@ class TypeBuilder {
       const std::string path = absl::StrCat("groupings.", i);
       std::vector<std::string> names = absl::StrSplit(entry_.groupings[i], ',');
       for (std::string& name : names) absl::StripAsciiWhitespace(&name);
-      const size_t faults_before = faults_.size();
-      Grouping grouping = Select(path, "an auxiliary", type_.auxiliary, names);
-      if (faults_.size() > faults_before) continue;
+      const size_t faults_before = check_.count();
+      Grouping grouping = check_.Select(path, "an auxiliary", type_.auxiliary, names);
+      if (check_.count() > faults_before) continue;
       if (!seen.insert(grouping).second) {
         Add(path, ": ", Quote(entry_.groupings[i]), " is given twice");
         continue;
       }
       type_.groupings.push_back(std::move(grouping));
     }
-  }
-
-  void BuildSharding() {
-    type_.sharding = Select("sharding", "a key", type_.key, entry_.sharding);
-    if (!entry_.sharding.empty()) return;
-    for (size_t i = 0; i < type_.key.size(); ++i) type_.sharding.push_back(i);
   }
 
   std::optional<Decimal> ParseLimit(const std::string& path, const std::string& text) {
@@ -190,23 +123,13 @@ class TypeBuilder {
     type_.topic = entry_.topic;
     if (type_.topic.empty())
       type_.topic = absl::StrCat("saldo-", absl::StrReplaceAll(entry_.name, {{"_", "-"}}));
-    if (entry_.topic.empty() || outbox::IsTopicName(entry_.topic)) return;
-    Add("topic: got ", Quote(entry_.topic),
-        ", expected 1 to 249 letters, digits, '.', '_' and '-'");
+    if (!entry_.topic.empty()) check_.CheckTopic(entry_.topic);
   }
 
-  const std::string& where_;
+  keys::DefinitionCheck check_;
   const TypeEntry& entry_;
-  Faults& faults_;
   AccountType type_;
 };
-
-// "types.yaml: types.1 (client_wallet)"
-std::string PlaceOf(const std::string& name, size_t index, const TypeEntry& entry) {
-  std::string place = absl::StrCat(name, ": types.", index);
-  if (IsName(entry.name)) absl::StrAppend(&place, " (", entry.name, ")");
-  return place;
-}
 
 }  // namespace
 
@@ -216,7 +139,7 @@ std::vector<AccountType> BuildTypes(const std::string& name, const std::vector<T
   std::map<std::string, size_t> names;
   std::map<std::string, size_t> topics;
   for (size_t i = 0; i < entries.size(); ++i) {
-    const std::string where = PlaceOf(name, i, entries[i]);
+    const std::string where = keys::PlaceOf(name, "types", i, entries[i].name);
     types.push_back(TypeBuilder(where, entries[i], faults).Build());
     if (!IsName(types[i].name)) continue;
     if (const auto [first, fresh] = names.emplace(types[i].name, i); !fresh) {

@@ -12,7 +12,7 @@
 #include "common/observability/log.h"
 #include "server/accounts/types/compatibility.h"
 #include "server/accounts/types/faults.h"
-#include "server/accounts/types/types_file.h"
+#include "server/keys/definition.h"
 
 namespace saldo::accounts {
 namespace {
@@ -83,20 +83,16 @@ absl::StatusOr<std::vector<StoredType>> ReadStored(postgres::Transaction& tx) {
 
 // Those of kInsert, and of kUpdate but for its last.
 postgres::Params ParamsOf(const AccountType& type) {
-  Texts key, auxiliary, sharding;
-  for (const Attribute& attribute : type.key) key.push_back(keys::DefinitionOf(attribute));
-  for (const Attribute& attribute : type.auxiliary)
-    auxiliary.push_back(keys::DefinitionOf(attribute));
-  for (const size_t index : type.sharding) sharding.push_back(type.key[index].name);
   std::optional<std::string> asset, constant;
   if (type.asset_key_index.has_value()) {
     asset = type.key[*type.asset_key_index].name;
   } else {
     constant = type.asset_constant;
   }
-  return postgres::Params::Of(type.name, key, auxiliary, sharding, asset, constant,
-                              static_cast<int32_t>(type.scale), type.keeps_balance,
-                              static_cast<int32_t>(type.retention / absl::Hours(1)));
+  return postgres::Params::Of(
+      type.name, keys::DefinitionsOf(type.key), keys::DefinitionsOf(type.auxiliary),
+      keys::NamesOf(type.key, type.sharding), asset, constant, static_cast<int32_t>(type.scale),
+      type.keeps_balance, static_cast<int32_t>(type.retention / absl::Hours(1)));
 }
 
 const StoredType* FindStored(const std::vector<StoredType>& stored, const std::string& name) {

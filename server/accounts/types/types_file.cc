@@ -5,24 +5,18 @@
 #include "common/config/load.h"
 #include "server/accounts/types/faults.h"
 #include "server/accounts/types/type_rules.h"
+#include "server/keys/definition.h"
+#include "server/keys/keyed_types_file.h"
 
 namespace saldo::accounts {
 namespace {
 
 using internal::TypeEntry;
 
-// What is left open here, such as the form of names, is checked by BuildTypes: then a file has all
-// its faults named at once.
-constexpr config::LengthRange kText = {.min = 0, .max = 1024};
+using keys::BindAttribute;
 
-void BindAttribute(config::Binder& binder, Attribute& attribute) {
-  binder.String("name", &attribute.name, kText, "Its name in requests");
-  binder.Enum("kind", &attribute.kind,
-              {{"string", AttributeKind::kString}, {"integer", AttributeKind::kInteger}},
-              "What its values are");
-  binder.Int("max_length", &attribute.max_length, {.min = 1, .max = 256},
-             "Of a string, the most bytes");
-}
+// What is left open here is checked by BuildTypes.
+constexpr config::LengthRange kText = keys::kDefinitionText;
 
 void BindType(config::Binder& binder, TypeEntry& entry) {
   binder.String("name", &entry.name, kText, "Its name in requests");
@@ -57,6 +51,7 @@ absl::StatusOr<std::vector<AccountType>> Finish(const std::string& name,
 auto BindTypes(std::vector<TypeEntry>& entries) {
   return [&entries](config::Binder& binder) {
     binder.List("types", &entries, {.min = 1, .max = kTypesMax}, BindType, "The account types");
+    for (const std::string_view list : keys::kKeyedLists) binder.Ignore(list);
   };
 }
 

@@ -10,10 +10,11 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/accounts/types/account_type.h"
+#include "server/keys/definition.h"
 
 namespace saldo::accounts {
 
-inline constexpr int kTypesMax = 100;
+using keys::kTypesMax;
 
 // The types have no ids; keeps_balance says whether they have limits. INVALID_ARGUMENT with the
 // faults.
