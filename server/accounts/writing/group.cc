@@ -400,6 +400,7 @@ void Group::Learn() {
     if (!subaccount.used) continue;
     ids_.Learn(subaccount.type->id, subaccount.key, name.second, name.first, subaccount.id);
   }
+  parts_.Committed();
 }
 
 }  // namespace saldo::accounts

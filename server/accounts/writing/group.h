@@ -72,7 +72,7 @@ class Group {
   int32_t events() const { return events_; }
   std::vector<absl::StatusOr<Written>>& outcomes() { return outcomes_; }
 
-  // After the commit: remembers the ids of what is now in the database.
+  // After the commit: remembers the ids of what is now in the database, and tells the parts.
   void Learn();
 
  private:

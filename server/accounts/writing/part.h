@@ -68,6 +68,8 @@ class PartBatch {
   // accepted.
   virtual absl::Status Write(postgres::Transaction& tx, int64_t batch_id,
                              std::vector<outbox::Message>* messages) = 0;
+  // What was accepted is in the database now. To count it.
+  virtual void Committed() {}
 };
 
 // Outlives the writer. Thread-safe.

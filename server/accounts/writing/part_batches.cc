@@ -61,6 +61,10 @@ absl::Status PartBatches::Write(postgres::Transaction& tx, int64_t batch_id,
   return absl::OkStatus();
 }
 
+void PartBatches::Committed() {
+  for (Entry& entry : entries_) entry.batch->Committed();
+}
+
 PartBatch& PartBatches::BatchOf(const Attachment& attachment) const {
   return *std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) {
             return entry.part == &attachment.part;

@@ -26,6 +26,7 @@ class PartBatches {
   void Accept(const WriteRequest& request, const Written& written, std::string_view traceparent);
   absl::Status Write(postgres::Transaction& tx, int64_t batch_id,
                      std::vector<outbox::Message>* messages);
+  void Committed();
 
  private:
   struct Entry {
