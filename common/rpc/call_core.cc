@@ -177,7 +177,7 @@ void CallCore::Report(const absl::Status& status) {
               {"took", took},
               {"waited", waited_},
               {"peer", context_->peer()},
-              {"status", status}});
+              {"status", StatusForLog(level, status)}});
 }
 
 void CallCore::Leave() {

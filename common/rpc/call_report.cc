@@ -25,6 +25,11 @@ bool IsServerFault(absl::StatusCode code) {
          code == absl::StatusCode::kDataLoss;
 }
 
+std::string StatusForLog(log::Level level, const absl::Status& status) {
+  const bool whole = level != log::Level::kInfo || IsServerFault(status.code());
+  return whole ? status.ToString() : absl::StatusCodeToString(status.code());
+}
+
 std::optional<std::string_view> Header(const grpc::CallbackServerContext& context,
                                        std::string_view key) {
   const auto& metadata = context.client_metadata();

@@ -27,6 +27,10 @@ struct MethodName {
 // The codes by which a server says that the fault is its own.
 bool IsServerFault(absl::StatusCode code);
 
+// What the log shows of a status. The text of a rejected call tells of accounts and balances, and is
+// shown only where debug was asked for, or the fault is the server's own.
+std::string StatusForLog(log::Level level, const absl::Status& status);
+
 // The first value of a header, whose key is in lower case.
 std::optional<std::string_view> Header(const grpc::CallbackServerContext& context,
                                        std::string_view key);

@@ -1,5 +1,6 @@
 #include "common/rpc/codec.h"
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -39,12 +40,16 @@ void FindBadTexts(const Descriptor& type, const std::string& bytes, const std::s
                   int depth, BadRequestBuilder& bad) {
   UnknownFieldSet fields;
   if (depth > kDepthMax || !fields.ParseFromString(bytes)) return;
+  std::map<int, int> seen;  // of each repeated field
   for (int i = 0; i < fields.field_count(); ++i) {
     const UnknownField& field = fields.field(i);
     if (field.type() != UnknownField::TYPE_LENGTH_DELIMITED) continue;
     const FieldDescriptor* known = type.FindFieldByNumber(field.number());
     if (known == nullptr) continue;
-    const std::string name = absl::StrCat(path, known->name());
+    std::string name = absl::StrCat(path, known->name());
+    // A map's entry is named by its key alone, which may be what is wrong.
+    if (known->is_repeated() && !known->is_map())
+      absl::StrAppend(&name, "[", seen[field.number()]++, "]");
     if (known->type() == FieldDescriptor::TYPE_STRING) {
       if (!text::CountUtf8(field.length_delimited()).has_value()) {
         bad.Add(name, "must be valid UTF-8");

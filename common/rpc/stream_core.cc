@@ -100,7 +100,7 @@ void ItemCore::Report(const absl::Status& status) {
               {"number", number_},
               {"took", took},
               {"peer", stream_.context_->peer()},
-              {"status", status}});
+              {"status", StatusForLog(level, status)}});
 }
 
 // ---- A stream's beginning and end
@@ -187,7 +187,7 @@ void StreamCore::Report(const absl::Status& status) {
               {"grpc_code", static_cast<int>(status.code())},
               {"took", took},
               {"peer", context_->peer()},
-              {"status", status}});
+              {"status", StatusForLog(level, status)}});
 }
 
 // ---- Messages in

@@ -197,7 +197,7 @@ TEST_CASE("text that is not UTF-8 is refused with its field, garbage as such") {
   const Details fields = FieldsOf(text);
   INFO(text.ToString());
   CHECK(fields.size() == 2);
-  CHECK(fields.at("events.info") == "must be valid UTF-8");
+  CHECK(fields.at("events[0].info") == "must be valid UTF-8");
   for (const std::string& garbage : {std::string("garbage"), std::string("\x12\xff\x01")}) {
     const grpc::Status status = RawCall(app.channel, path, garbage, &response);
     CHECK(status.error_code() == grpc::StatusCode::INVALID_ARGUMENT);

@@ -294,6 +294,21 @@ TEST_CASE("a slow call is logged at info") {
   CHECK(::saldo::testing::CountOf(log.Text(), "saldo.rpc.testing.Echo/Say") == 1);
 }
 
+TEST_CASE("why a call was rejected is the caller's to know, and the log's only on demand") {
+  ServerOptions options = LoopbackOptions();
+  options.calls.slow_call = absl::ZeroDuration();
+  EchoServer server(options);
+  server.service.on_say = [](Call&, const EchoRequest&, EchoResponse&) {
+    return absl::FailedPreconditionError("the balance of client 17 is 5");
+  };
+  REQUIRE(server.Start().ok());
+  ::saldo::testing::CaptureLog log;
+  ClientCall call;
+  REQUIRE_FALSE(call.Say(server).ok());
+  CHECK(Has(log.Text(), "FAILED_PRECONDITION"));
+  CHECK_FALSE(Has(log.Text(), "client 17"));
+}
+
 TEST_CASE("metrics") {
   EchoServer server;
   server.service.on_say = [](Call&, const EchoRequest& q, EchoResponse&) {
