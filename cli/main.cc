@@ -10,6 +10,7 @@
 #include "cli/call/call.h"
 #include "cli/migrate/migrate.h"
 #include "cli/outbox/outbox.h"
+#include "cli/shard/shard.h"
 #include "cli/stack/stack.h"
 #include "cli/tail/tail.h"
 #include "cli/task/task.h"
@@ -27,8 +28,9 @@ struct Command {
 // A command is one folder with one function; its line here makes it known.
 constexpr Command kCommands[] = {
     {"call", "call an RPC of a running saldo-server with JSON", &RunCall},
-    {"migrate", "bring the database's schema forward, or show its state", &RunMigrate},
+    {"migrate", "bring the schema of databases forward, or show its state", &RunMigrate},
     {"outbox", "show what waits to be sent or could not be, and send it anew", &RunOutbox},
+    {"shard", "show the shards, and which one has what", &RunShard},
     {"stack", "start PostgreSQL, Kafka and Saldo for a first try", &RunStack},
     {"tail", "show the messages of a Kafka topic", &RunTail},
     {"task", "show what is done in the background, and have it done", &RunTask},

@@ -24,11 +24,13 @@ constexpr absl::Duration kTimeoutMax = absl::Hours(48);
 CommandSpec Spec() {
   return {.usage = "saldo migrate [OPTIONS] up|status",
           .about =
+              "Of shards, each one in turn; one that fails does not keep the others from it.\n"
               "up: applies the migrations that the database lacks, each in a transaction of its "
               "own. Safe to run\n    again, by several at once, and while servers work.\n"
               "status: shows which migrations the database has. Exit code 1 when this program "
               "could not work on it.",
-          .options = {DsnOption(), {"timeout", "TIME", "for all of it, such as 10m; default 1h"}},
+          .options = DatabaseOptions(
+              {ShardOption(), {"timeout", "TIME", "for all of it, such as 10m; default 1h"}}),
           .operands_min = 1,
           .operands_max = 1};
 }
@@ -98,10 +100,16 @@ absl::StatusOr<int> RunMigrate(const std::vector<std::string>& arguments) {
   }
   SALDO_ASSIGN_OR_RETURN(const absl::Duration timeout,
                          args.GetDuration("timeout", kTimeout, kTimeoutMax));
-  SALDO_ASSIGN_OR_RETURN(const std::unique_ptr<postgres::Connection> connection,
-                         ConnectToDatabase(args, timeout));
+  SALDO_ASSIGN_OR_RETURN(const Databases databases, FindDatabases(args));
   const CallContext context = CallContext::WithTimeout(timeout);
-  return action == "up" ? Up(*connection, context) : ShowStatus(*connection, context);
+  return ForEachShard("migrate", databases, args, [&](size_t shard) -> absl::StatusOr<int> {
+    SALDO_ASSIGN_OR_RETURN(const std::unique_ptr<postgres::Connection> connection,
+                           databases.Connect(shard, timeout));
+    SALDO_ASSIGN_OR_RETURN(const int code, action == "up" ? Up(*connection, context)
+                                                          : ShowStatus(*connection, context));
+    SALDO_RETURN_IF_ERROR(databases.CheckIdentity(shard, *connection, context));
+    return code;
+  });
 }
 
 }  // namespace saldo::cli

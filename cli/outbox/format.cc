@@ -2,12 +2,13 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "cli/output.h"
 #include "common/base/strings.h"
-#include "common/observability/text.h"
 
 namespace saldo::cli::outbox {
 namespace {
@@ -28,11 +29,6 @@ std::string BacklogText(const Backlog& backlog) {
   return text;
 }
 
-std::string BytesText(int64_t bytes) {
-  if (bytes < 1 << 20) return absl::StrFormat("%.0f KiB", bytes / 1024.0);
-  return absl::StrFormat("%.1f MiB", bytes / (1024.0 * 1024.0));
-}
-
 std::string HoldersText(const Status& status, std::string_view lock) {
   std::string text;
   for (const LockHolder& holder : status.holders) {
@@ -50,28 +46,6 @@ std::string GapsText(const std::vector<int64_t>& gaps) {
   return absl::StrCat(gaps.size(),
                       " batch ids: ", absl::StrJoin(gaps.begin(), gaps.begin() + shown, ", "),
                       shown < gaps.size() ? ", ..." : "");
-}
-
-// Rows of cells, each column as wide as its widest cell but for the last.
-std::string Table(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string text;
-  for (const auto& row : rows) {
-    for (size_t i = 0; i + 1 < row.size(); ++i)
-      absl::StrAppendFormat(&text, "%-*s  ", static_cast<int>(widths[i]), row[i]);
-    absl::StrAppend(&text, row.empty() ? "" : row.back(), "\n");
-  }
-  return text;
-}
-
-std::string Quoted(std::string_view text) {
-  std::string quoted;
-  text::AppendJsonString(text, &quoted);
-  return quoted;
 }
 
 std::string JsonTime(absl::Time time) {
@@ -163,6 +137,18 @@ std::string StatusJson(const Status& status) {
                         one.bytes, "}");
       }));
   return json + "]}\n";
+}
+
+std::string StatusJson(const std::vector<ShardStatus>& shards) {
+  const auto one = [](std::string* out, const ShardStatus& shard) {
+    std::string status = shard.status.ok() ? StatusJson(*shard.status) : "null";
+    absl::StripTrailingAsciiWhitespace(&status);
+    absl::StrAppend(
+        out, R"({"shard": )", Quoted(shard.name), R"(, "error": )",
+        shard.status.ok() ? "null" : Quoted(std::string(shard.status.status().message())),
+        R"(, "status": )", status, "}");
+  };
+  return absl::StrCat(R"({"shards": [)", absl::StrJoin(shards, ",\n", one), "]}\n");
 }
 
 std::string DeadText(const std::vector<DeadLetter>& letters, int64_t waiting) {

@@ -1,5 +1,6 @@
 #include "cli/outbox/outbox.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <limits>
 #include <memory>
@@ -17,7 +18,6 @@
 #include "cli/outbox/store.h"
 #include "common/base/call_context.h"
 #include "common/base/status_macros.h"
-#include "common/schema/migrator.h"
 
 namespace saldo::cli {
 namespace {
@@ -35,12 +35,14 @@ CommandSpec Spec() {
           "status: how far the messages have come on their way to Kafka, and who sends them.\n"
           "dead: the messages that could not be sent and wait for a decision, with the reason.\n"
           "redrive: sends dead letters anew under the message ids that they had, those with "
-          "these IDs or --all. They\n    come after what was sent meanwhile under the same key.",
-      .options = {DsnOption(),
-                  {"json", "", "status: for programs"},
-                  {"limit", "N", "dead: how many, default 20; redrive --all: at most so many"},
-                  {"all", "", "redrive: all that wait now"},
-                  {"timeout", "TIME", "for all of it, such as 10m; default 5m"}},
+          "these IDs or --all. They\n    come after what was sent meanwhile under the same key.\n"
+          "Of shards, each has its own outbox, and its own IDs: redrive by IDs takes --shard.",
+      .options = DatabaseOptions(
+          {ShardOption(),
+           {"json", "", "status: for programs"},
+           {"limit", "N", "dead: how many, default 20; redrive --all: at most so many"},
+           {"all", "", "redrive: all that wait now"},
+           {"timeout", "TIME", "for all of it, such as 10m; default 5m"}}),
       .operands_min = 1,
       .operands_max = 1 + kIdsMax};
 }
@@ -75,11 +77,31 @@ absl::StatusOr<std::vector<int64_t>> Ids(const Args& args) {
   return ids;
 }
 
-absl::StatusOr<int> ShowStatus(postgres::Connection& connection, const CallContext& context,
-                               bool json) {
+absl::StatusOr<int> ShowStatus(postgres::Connection& connection, const CallContext& context) {
   SALDO_ASSIGN_OR_RETURN(const outbox::Status status, outbox::ReadStatus(connection, context));
-  absl::PrintF("%s", json ? outbox::StatusJson(status) : outbox::StatusText(status));
+  absl::PrintF("%s", outbox::StatusText(status));
   return 0;
+}
+
+// One document: of the only database its status, of shards the status or the error of each.
+absl::StatusOr<int> ShowJson(const Databases& databases, const Args& args,
+                             const CallContext& context, absl::Duration timeout) {
+  SALDO_ASSIGN_OR_RETURN(const std::vector<size_t> selected, databases.Selected(args));
+  std::vector<outbox::ShardStatus> all;
+  for (const size_t shard : selected) {
+    const auto connection = databases.ConnectToCurrent(shard, timeout);
+    all.push_back({databases.name(shard),
+                   connection.ok() ? outbox::ReadStatus(**connection, context)
+                                   : absl::StatusOr<outbox::Status>(connection.status())});
+  }
+  if (!databases.sharded()) {
+    SALDO_RETURN_IF_ERROR(all[0].status.status());
+    absl::PrintF("%s", outbox::StatusJson(*all[0].status));
+    return 0;
+  }
+  absl::PrintF("%s", outbox::StatusJson(all));
+  return std::all_of(all.begin(), all.end(), [](const auto& one) { return one.status.ok(); }) ? 0
+                                                                                              : 1;
 }
 
 absl::StatusOr<int> ShowDead(postgres::Connection& connection, const CallContext& context,
@@ -91,11 +113,13 @@ absl::StatusOr<int> ShowDead(postgres::Connection& connection, const CallContext
   return 0;
 }
 
+// All, of any shard together, at most `*left`.
 absl::StatusOr<int> Redrive(postgres::Connection& connection, const CallContext& context,
-                            std::vector<int64_t> ids, int64_t limit) {
+                            std::vector<int64_t> ids, int64_t* left) {
   const outbox::RedriveResult result =
-      ids.empty() ? outbox::RedriveAll(connection, context, limit)
+      ids.empty() ? outbox::RedriveAll(connection, context, *left)
                   : outbox::RedriveIds(connection, context, std::move(ids));
+  *left -= result.messages;
   if (result.messages > 0 || result.status.ok()) {
     absl::PrintF("%d %s sent anew\n", result.messages,
                  result.messages == 1 ? "message is" : "messages are");
@@ -126,13 +150,19 @@ absl::StatusOr<int> RunOutbox(const std::vector<std::string>& arguments) {
   }
   SALDO_ASSIGN_OR_RETURN(const absl::Duration timeout,
                          args.GetDuration("timeout", kTimeout, kTimeoutMax));
-  SALDO_ASSIGN_OR_RETURN(const std::unique_ptr<postgres::Connection> connection,
-                         ConnectToDatabase(args, timeout));
+  SALDO_ASSIGN_OR_RETURN(const Databases databases, FindDatabases(args));
+  if (!ids.empty() && databases.sharded() && !args.Has("shard"))
+    return UsageError("redrive of IDs takes --shard=NAME: each shard has its own IDs");
   const CallContext context = CallContext::WithTimeout(timeout);
-  SALDO_RETURN_IF_ERROR(schema::CheckCurrent(*connection, context));
-  if (action == "status") return ShowStatus(*connection, context, args.Has("json"));
-  if (action == "dead") return ShowDead(*connection, context, limit);
-  return Redrive(*connection, context, std::move(ids), limit);
+  if (args.Has("json")) return ShowJson(databases, args, context, timeout);
+  int64_t left = limit;
+  return ForEachShard("outbox", databases, args, [&](size_t shard) -> absl::StatusOr<int> {
+    SALDO_ASSIGN_OR_RETURN(const std::unique_ptr<postgres::Connection> connection,
+                           databases.ConnectToCurrent(shard, timeout));
+    if (action == "status") return ShowStatus(*connection, context);
+    if (action == "dead") return ShowDead(*connection, context, limit);
+    return Redrive(*connection, context, ids, &left);
+  });
 }
 
 }  // namespace saldo::cli

@@ -19,13 +19,14 @@
 #include "common/base/status_macros.h"
 #include "common/observability/text.h"
 #include "common/runtime/stop_signal.h"
-#include "common/schema/migrator.h"
 
 namespace saldo::cli {
 namespace {
 
 constexpr absl::Duration kTimeout = absl::Minutes(5);
 constexpr absl::Duration kTimeoutMax = absl::Hours(24);
+// Where tasks live: the first of the shards.
+constexpr size_t kHomeShard = 0;
 constexpr absl::Duration kPoll = absl::Milliseconds(100);
 // The end of a wait is no error of the database, so it asks for a little longer than it waits.
 constexpr absl::Duration kGrace = absl::Seconds(5);
@@ -43,15 +44,16 @@ CommandSpec Spec() {
               "kinds: what the servers can do, and when they do it by themselves.\n"
               "run: adds a task of KIND, which a server begins within about a second. Where "
               "one of its key waits already,\n    that one is brought forward instead. Exit "
-              "code 1 with --wait when it failed.",
-          .options = {DsnOption(),
-                      {"kind", "KIND", "list: of this kind only"},
-                      {"state", "STATE", "list: waiting, running, done or failed only"},
-                      {"limit", "N", "list: how many, default 20"},
-                      {"key", "KEY", "run: what it is about; of one key, one runs at a time"},
-                      {"payload", "TEXT", "run: as the kind takes it"},
-                      {"wait", "", "run: until it has finished, and show its result"},
-                      {"timeout", "TIME", "for all of it, such as 10m; default 5m"}},
+              "code 1 with --wait when it failed.\n"
+              "Of shards, the first one keeps the tasks of all.",
+          .options = DatabaseOptions(
+              {{"kind", "KIND", "list: of this kind only"},
+               {"state", "STATE", "list: waiting, running, done or failed only"},
+               {"limit", "N", "list: how many, default 20"},
+               {"key", "KEY", "run: what it is about; of one key, one runs at a time"},
+               {"payload", "TEXT", "run: as the kind takes it"},
+               {"wait", "", "run: until it has finished, and show its result"},
+               {"timeout", "TIME", "for all of it, such as 10m; default 5m"}}),
           .operands_min = 1,
           .operands_max = 2};
 }
@@ -169,6 +171,21 @@ absl::StatusOr<int> Run(postgres::Connection& connection, const Args& args, absl
   return Wait(connection, until, added.id);
 }
 
+absl::StatusOr<int> RunAction(const Databases& databases, const Args& args, int64_t limit,
+                              absl::Duration timeout) {
+  SALDO_ASSIGN_OR_RETURN(const std::unique_ptr<postgres::Connection> connection,
+                         databases.ConnectToCurrent(kHomeShard, timeout));
+  const absl::Time until = absl::Now() + timeout;
+  const CallContext context(until);
+  const std::string& action = args.operands()[0];
+  if (action == "list") return List(*connection, context, args, limit);
+  if (action == "show") return Show(*connection, context, args.operands()[1]);
+  if (action == "run") return Run(*connection, args, until);
+  SALDO_ASSIGN_OR_RETURN(const auto kinds, task::ReadKinds(*connection, context));
+  absl::PrintF("%s", task::KindsText(kinds));
+  return 0;
+}
+
 }  // namespace
 
 absl::StatusOr<int> RunTask(const std::vector<std::string>& arguments) {
@@ -182,18 +199,10 @@ absl::StatusOr<int> RunTask(const std::vector<std::string>& arguments) {
   SALDO_ASSIGN_OR_RETURN(const int64_t limit, args.GetInt("limit", kShown, 1, kShownMax));
   SALDO_ASSIGN_OR_RETURN(const absl::Duration timeout,
                          args.GetDuration("timeout", kTimeout, kTimeoutMax));
-  SALDO_ASSIGN_OR_RETURN(const std::unique_ptr<postgres::Connection> connection,
-                         ConnectToDatabase(args, timeout));
-  const absl::Time until = absl::Now() + timeout;
-  const CallContext context(until);
-  SALDO_RETURN_IF_ERROR(schema::CheckCurrent(*connection, context));
-  const std::string& action = args.operands()[0];
-  if (action == "list") return List(*connection, context, args, limit);
-  if (action == "show") return Show(*connection, context, args.operands()[1]);
-  if (action == "run") return Run(*connection, args, until);
-  SALDO_ASSIGN_OR_RETURN(const auto kinds, task::ReadKinds(*connection, context));
-  absl::PrintF("%s", task::KindsText(kinds));
-  return 0;
+  SALDO_ASSIGN_OR_RETURN(const Databases databases, FindDatabases(args));
+  const absl::StatusOr<int> code = RunAction(databases, args, limit, timeout);
+  if (!code.ok()) return databases.Named(kHomeShard, code.status());
+  return code;
 }
 
 }  // namespace saldo::cli

@@ -1,10 +1,12 @@
 // What `saldo verify` prints.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "cli/verify/store.h"
 
@@ -13,7 +15,7 @@ namespace saldo::cli::verify {
 struct CheckResult {
   std::string_view name;
   std::string_view unit;
-  std::string type;  // empty: the whole ledger
+  std::string type;  // empty: the whole ledger; of all shards together: the asset
   Finding finding;
   absl::Duration took;
 };
@@ -28,5 +30,20 @@ std::string ResultText(const CheckResult& result);
 std::string SummaryText(const std::vector<CheckResult>& results, bool stopped);
 // All of the above for programs.
 std::string ReportJson(const Ledger& ledger, const std::vector<CheckResult>& results, bool stopped);
+
+// What was found on one of several shards.
+struct ShardReport {
+  std::string shard;
+  absl::Status status;  // why it could not be told
+  Ledger ledger;
+  std::vector<CheckResult> results;
+};
+
+// The end of a report on several shards. `over_all` are the results over all of them together, if
+// these could be told.
+std::string SummaryText(const std::vector<ShardReport>& shards,
+                        const std::optional<std::vector<CheckResult>>& over_all, bool stopped);
+std::string ReportJson(const std::vector<ShardReport>& shards,
+                       const std::optional<std::vector<CheckResult>>& over_all, bool stopped);
 
 }  // namespace saldo::cli::verify

@@ -20,13 +20,14 @@ using postgres::Transaction;
 // gone is gone for the snapshot as well. What is dropped of other tables meanwhile is not missed.
 constexpr Statement kHold{"verify.hold",
                           "LOCK TABLE events, sequenced_batches, outbox IN ACCESS SHARE MODE"};
-// New partitions have no statistics: without nested loops a wrong guess costs little. What does not
-// fit in the memory goes to temporary files.
-constexpr Statement kSettings{
-    "verify.settings",
-    "SELECT set_config('statement_timeout', '0', true), set_config('work_mem', '64MB', true), "
-    "set_config('enable_nestloop', 'off', true), "
-    "set_config('plan_cache_mode', 'force_custom_plan', true)"};
+// The snapshots of several shards wait for one another. New partitions have no statistics: without
+// nested loops a wrong guess costs little. What does not fit in the memory goes to temporary files.
+constexpr Statement kSettings{"verify.settings",
+                              "SELECT set_config('statement_timeout', '0', true),"
+                              " set_config('idle_in_transaction_session_timeout', '0', true), "
+                              "set_config('work_mem', '64MB', true), "
+                              "set_config('enable_nestloop', 'off', true), "
+                              "set_config('plan_cache_mode', 'force_custom_plan', true)"};
 constexpr Statement kLedger{"verify.ledger",
                             "SELECT now(), coalesce((SELECT time_zone FROM ledger), 'UTC')"};
 // An event is written a day after it occurred at the earliest, and clocks may be an hour apart.
@@ -304,6 +305,12 @@ constexpr Statement kBalanced{
         " sum(" SALDO_SIGNED ") <> 0 AS wrong FROM events JOIN subaccounts USING (subaccount_id)"
         " JOIN accounts USING (account_id) WHERE is_balanced AND batch_id >= " SALDO_WHOLE_BATCHES
         " GROUP BY 1, 2")};
+constexpr Statement kBalancedTotals{
+    "verify.balanced_totals",
+    "SELECT asset, count(*), trim_scale(sum(" SALDO_SIGNED
+    "))::text FROM events"
+    " JOIN subaccounts USING (subaccount_id) JOIN accounts USING (account_id)"
+    " WHERE is_balanced AND batch_id >= " SALDO_WHOLE_BATCHES " GROUP BY asset ORDER BY asset"};
 constexpr Statement kImbalances{
     "verify.imbalances",
     "SELECT count(*), count(*) FILTER (WHERE amount <> 0), NULL::int8, NULL::int8, (SELECT format("
@@ -393,6 +400,8 @@ absl::StatusOr<std::string> NameOf(Transaction& tx, std::optional<int64_t> accou
 }  // namespace
 
 absl::Span<const Check> Checks() { return kChecks; }
+
+const Statement& BalancedTotals() { return kBalancedTotals; }
 
 absl::StatusOr<Ledger> TakeSnapshot(Transaction& tx) {
   SALDO_RETURN_IF_ERROR(tx.Defer(kHold));

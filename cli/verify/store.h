@@ -62,4 +62,8 @@ absl::StatusOr<Ledger> TakeSnapshot(postgres::Transaction& tx);
 absl::StatusOr<Finding> Run(postgres::Transaction& tx, const Check& check, const Ledger& ledger,
                             const LedgerType* type, const std::string& since);
 
+// Answers, by asset, how many events of balanced requests there are and what they make, leaving out
+// batches that may have lost some.
+const postgres::Statement& BalancedTotals();
+
 }  // namespace saldo::cli::verify

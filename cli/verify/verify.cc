@@ -1,49 +1,50 @@
 #include "cli/verify/verify.h"
 
-#include <unistd.h>
-
-#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <optional>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "absl/time/civil_time.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "cli/args.h"
 #include "cli/database.h"
+#include "cli/verify/cross_shard.h"
 #include "cli/verify/format.h"
-#include "cli/verify/store.h"
+#include "cli/verify/shard_check.h"
 #include "common/base/call_context.h"
 #include "common/base/status_macros.h"
 #include "common/postgres/transaction.h"
-#include "common/schema/migrator.h"
 
 namespace saldo::cli {
 namespace {
+
+using verify::ShardCheck;
+using verify::VerifyOptions;
 
 // Of what comes before the snapshot; after it there is no limit.
 constexpr absl::Duration kStartTimeout = absl::Seconds(30);
 
 CommandSpec Spec() {
-  return {
-      .usage = "saldo verify [OPTIONS]",
-      .about =
-          "Recomputes turnovers and balances from the events and compares them with what is "
-          "stored; checks that the\norder of batches has no gaps, that balanced batches sum to "
-          "zero, and that nothing refers to what is not\nthere. All in one snapshot, so it is "
-          "right while others write. Writes nothing.\n"
-          "Exit code 0: all agrees; 1: something differs; 2: that could not be told.",
-      .options = {
-          DsnOption(),
-          {"type", "NAME", "this account type only; leaves out what needs the events of all types"},
-          {"since", "DAY", "compare days from this one on with events, such as 2026-03-01"},
-          {"fail-fast", "", "stop at the first difference"},
-          {"json", "", "for programs"}}};
+  return {.usage = "saldo verify [OPTIONS]",
+          .about =
+              "Recomputes turnovers and balances from the events and compares them with what is "
+              "stored; checks that the\norder of batches has no gaps, that balanced batches sum to "
+              "zero, and that nothing refers to what is not\nthere. All in one snapshot, so it is "
+              "right while others write. Writes nothing.\n"
+              "Of shards, each in a snapshot of its own, and what their balanced events make "
+              "together.\n"
+              "Exit code 0: all agrees; 1: something differs; 2: that could not be told.",
+          .options = DatabaseOptions(
+              {ShardOption(),
+               {"type", "NAME",
+                "this account type only; leaves out what needs the events of all types"},
+               {"since", "DAY", "compare days from this one on with events, such as 2026-03-01"},
+               {"fail-fast", "", "stop at the first difference"},
+               {"json", "", "for programs"}})};
 }
 
 absl::StatusOr<std::string> Since(const Args& args) {
@@ -58,105 +59,145 @@ absl::StatusOr<std::string> Since(const Args& args) {
   return text;
 }
 
-// Which types to go through: all, or the one that is named.
-absl::StatusOr<std::vector<const verify::LedgerType*>> Select(const verify::Ledger& ledger,
-                                                              const Args& args) {
-  std::vector<const verify::LedgerType*> types;
-  for (const verify::LedgerType& type : ledger.types) {
-    if (!args.Has("type") || type.name == args.Get("type")) types.push_back(&type);
-  }
-  if (!args.Has("type") || !types.empty()) return types;
-  if (ledger.types.empty()) return UsageError("the ledger has no account types yet");
-  return UsageError(absl::StrCat(
-      "there is no account type '", args.Get("type"), "'; there are ",
-      absl::StrJoin(ledger.types, ", ", [](std::string* out, const verify::LedgerType& type) {
-        out->append(type.name);
-      })));
-}
-
-// The checks that were asked for, one after another.
+// The databases that were asked for, in one snapshot each.
 class Verification {
  public:
-  Verification(const Args& args, std::string since)
-      : args_(args),
-        since_(std::move(since)),
-        json_(args.Has("json")),
-        progress_(isatty(STDERR_FILENO) == 1) {}
-
-  absl::Status Run(postgres::Transaction& tx) {
-    SALDO_ASSIGN_OR_RETURN(ledger_, verify::TakeSnapshot(tx));
-    SALDO_ASSIGN_OR_RETURN(const std::vector<const verify::LedgerType*> types,
-                           Select(ledger_, args_));
-    Print(verify::HeadText(ledger_));
-    for (const verify::Check& check : verify::Checks()) {
-      if (check.all_types && args_.Has("type")) continue;
-      if (check.scope == verify::Scope::kLedger) SALDO_RETURN_IF_ERROR(RunOne(tx, check, nullptr));
-      for (const verify::LedgerType* type : types) {
-        if (check.scope == verify::Scope::kLedger) break;
-        if (check.scope == verify::Scope::kTypeWithBalance && !type->keeps_balance) continue;
-        SALDO_RETURN_IF_ERROR(RunOne(tx, check, type));
-      }
-    }
-    return absl::OkStatus();
+  Verification(const Databases& databases, const std::vector<size_t>& selected,
+               const VerifyOptions& options)
+      : databases_(databases),
+        selected_(selected),
+        options_(options),
+        over_all_(databases.sharded() && selected.size() == databases.size()) {
+    checks_.reserve(selected.size());
+    for (const size_t shard : selected_) checks_.emplace_back(databases.name(shard), options);
   }
 
-  // What there is left to print, and the exit code.
-  int Finish() {
-    Print(verify::SummaryText(results_, stopped_));
-    if (json_) absl::PrintF("%s", verify::ReportJson(ledger_, results_, stopped_));
-    std::fflush(stdout);
-    return differs_ ? 1 : 0;
+  absl::StatusOr<int> Run() {
+    WithSnapshots({});
+    for (const ShardCheck& check : checks_) {
+      if (IsUsageError(check.report().status)) return check.report().status;
+    }
+    if (!databases_.sharded()) {
+      SALDO_RETURN_IF_ERROR(checks_[0].report().status);
+      return FinishOne(checks_[0]);
+    }
+    return FinishAll();
   }
 
  private:
-  absl::Status RunOne(postgres::Transaction& tx, const verify::Check& check,
-                      const verify::LedgerType* type) {
-    if (stopped_) return absl::OkStatus();
-    verify::CheckResult result{.name = check.name,
-                               .unit = check.unit,
-                               .type = type == nullptr ? "" : type->name,
-                               .finding = {},
-                               .took = {}};
-    if (progress_) absl::FPrintF(stderr, "...    %s", verify::Title(result.name, result.type));
-    const absl::Time start = absl::Now();
-    absl::StatusOr<verify::Finding> finding = verify::Run(tx, check, ledger_, type, since_);
-    if (progress_) absl::FPrintF(stderr, "\r\x1b[K");
-    SALDO_RETURN_IF_ERROR(finding.status());
-    result.finding = *std::move(finding);
-    result.took = absl::Now() - start;
-    Print(verify::ResultText(result));
-    if (result.finding.wrong > 0) differs_ = true;
-    stopped_ = differs_ && args_.Has("fail-fast");
-    results_.push_back(std::move(result));
+  // Opens the snapshots from that of `txs.size()` on, and then checks all that are open. One that
+  // cannot be opened, or ends early, does not keep the others from being checked; its place is
+  // null.
+  void WithSnapshots(std::vector<postgres::Transaction*> txs) {
+    const size_t at = txs.size();
+    if (at == selected_.size()) return CheckAll(txs);
+    txs.push_back(nullptr);
+    bool went_on = false;
+    const absl::Status status = InTransaction(selected_[at], [&](postgres::Transaction& tx) {
+      SALDO_RETURN_IF_ERROR(checks_[at].Begin(tx));
+      txs[at] = &tx;
+      went_on = true;
+      WithSnapshots(txs);
+      return checks_[at].report().status;
+    });
+    checks_[at].Fail(status);
+    if (!went_on) WithSnapshots(std::move(txs));
+  }
+
+  absl::Status InTransaction(size_t shard,
+                             absl::FunctionRef<absl::Status(postgres::Transaction&)> body) const {
+    SALDO_ASSIGN_OR_RETURN(const std::unique_ptr<postgres::Connection> connection,
+                           databases_.ConnectToCurrent(shard, kStartTimeout));
+    return postgres::RunTransaction(*connection, CallContext(absl::InfiniteFuture()),
+                                    {.name = "verify",
+                                     .isolation = postgres::Isolation::kRepeatableRead,
+                                     .read_only = true,
+                                     .max_attempts = 1},
+                                    body);
+  }
+
+  void CheckAll(const std::vector<postgres::Transaction*>& txs) {
+    for (const ShardCheck& check : checks_) {
+      if (IsUsageError(check.report().status)) return;
+    }
+    for (size_t i = 0; i < txs.size() && !stopped_; ++i) {
+      if (databases_.sharded()) {
+        verify::Print(options_, absl::StrCat("shard ", databases_.name(selected_[i]), "\n"));
+      }
+      if (txs[i] != nullptr) checks_[i].Fail(CheckOne(*txs[i], &checks_[i]));
+      stopped_ = checks_[i].stopped();
+      Tell(selected_[i], checks_[i]);
+    }
+  }
+
+  absl::Status CheckOne(postgres::Transaction& tx, ShardCheck* check) {
+    SALDO_RETURN_IF_ERROR(check->Run(tx));
+    if (!over_all_ || !options_.type.empty() || check->stopped()) return absl::OkStatus();
+    SALDO_ASSIGN_OR_RETURN(verify::ShardFacts facts, verify::ReadFacts(tx, check->report().shard));
+    facts_.push_back(std::move(facts));
     return absl::OkStatus();
   }
 
-  void Print(const std::string& text) const {
-    if (json_) return;
-    absl::PrintF("%s", text);
-    std::fflush(stdout);
+  // The end of one shard's part of the report.
+  void Tell(size_t shard, const ShardCheck& check) const {
+    if (!databases_.sharded()) return;
+    const verify::ShardReport& report = check.report();
+    if (report.status.ok()) {
+      verify::Print(options_, verify::SummaryText(report.results, stopped_) + "\n");
+      return;
+    }
+    absl::FPrintF(stderr, "saldo verify: %s\n",
+                  std::string(databases_.Named(shard, report.status).message()));
+    verify::Print(options_, "could not be checked\n\n");
   }
 
-  const Args& args_;
-  const std::string since_;
-  const bool json_;
-  const bool progress_;  // what is under way is shown on a terminal
-  verify::Ledger ledger_;
-  std::vector<verify::CheckResult> results_;
-  bool differs_ = false;
+  int FinishOne(const ShardCheck& check) const {
+    const verify::ShardReport& report = check.report();
+    verify::Print(options_, verify::SummaryText(report.results, check.stopped()));
+    if (options_.json)
+      absl::PrintF("%s", verify::ReportJson(report.ledger, report.results, check.stopped()));
+    std::fflush(stdout);
+    return check.differs() ? 1 : 0;
+  }
+
+  int FinishAll() {
+    std::vector<verify::ShardReport> reports;
+    bool differs = false, unknown = false;
+    for (const ShardCheck& check : checks_) {
+      reports.push_back(check.report());
+      differs |= check.differs();
+      unknown |= !check.report().status.ok();
+    }
+    std::optional<std::vector<verify::CheckResult>> over_all;
+    if (facts_.size() == databases_.size()) {
+      over_all = verify::CheckOverAll(facts_);
+      verify::Print(options_, "all shards together\n");
+      for (const verify::CheckResult& result : *over_all) {
+        differs |= result.finding.wrong > 0;
+        verify::Print(options_, verify::ResultText(result));
+      }
+    }
+    verify::Print(options_, verify::SummaryText(reports, over_all, stopped_));
+    if (options_.json) absl::PrintF("%s", verify::ReportJson(reports, over_all, stopped_));
+    std::fflush(stdout);
+    if (differs) return 1;
+    return unknown ? 2 : 0;
+  }
+
+  const Databases& databases_;
+  const std::vector<size_t> selected_;
+  const VerifyOptions& options_;
+  const bool
+      over_all_;  // whether all shards are checked, so that something can be said of their sum
+  std::vector<ShardCheck> checks_;
+  std::vector<verify::ShardFacts> facts_;
   bool stopped_ = false;
 };
 
-absl::StatusOr<int> Verify(const Args& args, const std::string& since) {
-  SALDO_ASSIGN_OR_RETURN(const std::unique_ptr<postgres::Connection> connection,
-                         ConnectToDatabase(args, kStartTimeout));
-  SALDO_RETURN_IF_ERROR(schema::CheckCurrent(*connection, CallContext::WithTimeout(kStartTimeout)));
-  Verification verification(args, since);
-  SALDO_RETURN_IF_ERROR(postgres::RunTransaction(
-      *connection, CallContext(absl::InfiniteFuture()),
-      {.name = "verify", .isolation = postgres::Isolation::kRepeatableRead, .read_only = true},
-      [&](postgres::Transaction& tx) { return verification.Run(tx); }));
-  return verification.Finish();
+absl::StatusOr<int> Verify(const Args& args, const VerifyOptions& options) {
+  SALDO_ASSIGN_OR_RETURN(const Databases databases, FindDatabases(args));
+  SALDO_ASSIGN_OR_RETURN(const std::vector<size_t> selected, databases.Selected(args));
+  return Verification(databases, selected, options).Run();
 }
 
 }  // namespace
@@ -169,7 +210,11 @@ absl::StatusOr<int> RunVerify(const std::vector<std::string>& arguments) {
     return 0;
   }
   SALDO_ASSIGN_OR_RETURN(const std::string since, Since(args));
-  const absl::StatusOr<int> code = Verify(args, since);
+  const VerifyOptions options{.type = args.Get("type"),
+                              .since = since,
+                              .fail_fast = args.Has("fail-fast"),
+                              .json = args.Has("json")};
+  const absl::StatusOr<int> code = Verify(args, options);
   if (code.ok() || IsUsageError(code.status())) return code;
   absl::FPrintF(stderr, "saldo verify: %s\n", std::string(code.status().message()));
   return 2;
