@@ -20,6 +20,14 @@ int64_t CheckId(std::string_view field, uint64_t value, BadRequestBuilder& bad) 
   return 0;
 }
 
+void CheckRequestId(std::string_view id, BadRequestBuilder& bad) {
+  const bool printable =
+      std::all_of(id.begin(), id.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+  if (!id.empty() && id.size() <= kRequestIdBytesMax && printable) return;
+  bad.Add("request_id",
+          absl::StrCat("must be 1 to ", kRequestIdBytesMax, " printable ASCII characters"));
+}
+
 void CheckText(std::string_view field, std::string_view text, TextLimits limits,
                BadRequestBuilder& bad) {
   const std::optional<size_t> characters = text::CountUtf8(text);

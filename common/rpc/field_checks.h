@@ -12,6 +12,10 @@ namespace saldo::rpc {
 // An id as the database keeps it: 1 to 2^63-1. Returns it; 0 when it is not one.
 int64_t CheckId(std::string_view field, uint64_t value, BadRequestBuilder& bad);
 
+// The field "request_id", which makes a change idempotent: 1 to 64 printable ASCII characters.
+inline constexpr size_t kRequestIdBytesMax = 64;
+void CheckRequestId(std::string_view id, BadRequestBuilder& bad);
+
 struct TextLimits {
   size_t min;  // in characters (code points)
   size_t max;

@@ -16,7 +16,9 @@ namespace {
 
 constexpr absl::Duration kRedefinedRetry = absl::Seconds(1);
 
-absl::Status RequestIdReused(const std::string& id) {
+absl::Status RequestIdReused(const std::string& full_id) {
+  // As the caller gave it: before it is what keeps the ids of other services apart.
+  const std::string id = full_id.substr(full_id.rfind('\x1f') + 1);
   return rpc::WithErrorInfo(absl::AlreadyExistsError(absl::StrCat(
                                 "request_id '", id, "' was used for a request with other content")),
                             "REQUEST_ID_REUSED", "saldo", {{"request_id", id}});

@@ -1,6 +1,5 @@
 #include "server/accounts/writing/rules.h"
 
-#include <algorithm>
 #include <limits>
 #include <map>
 #include <string>
@@ -11,6 +10,7 @@
 #include "common/base/strings.h"
 #include "common/observability/text.h"
 #include "common/rpc/errors.h"
+#include "common/rpc/field_checks.h"
 #include "nlohmann/json.hpp"
 #include "server/accounts/types/attributes.h"
 #include "server/accounts/writing/event_message.h"
@@ -24,15 +24,6 @@ using rpc::BadRequestBuilder;
 constexpr std::string_view kErrorDomain = "saldo";
 // Of a name that a caller made up, in an error.
 constexpr size_t kShownBytesMax = 64;
-
-void CheckRequestId(const std::string& id, BadRequestBuilder& bad) {
-  const bool printable =
-      std::all_of(id.begin(), id.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
-  if (id.empty() || id.size() > kRequestIdBytesMax || !printable) {
-    bad.Add("request_id",
-            absl::StrCat("must be 1 to ", kRequestIdBytesMax, " printable ASCII characters"));
-  }
-}
 
 // The fields of one event. Names of fields are only made for faults: most events have none.
 class EventCheck {
@@ -168,7 +159,7 @@ const absl::Time kOccurredMin = absl::FromUnixSeconds(946'684'800);
 absl::StatusOr<WriteRequest> Check(const v1::WriteEventsRequest& request,
                                    std::shared_ptr<const AccountTypes> types, absl::Time now) {
   BadRequestBuilder bad;
-  CheckRequestId(request.request_id(), bad);
+  rpc::CheckRequestId(request.request_id(), bad);
   if (request.events_size() < 1 || request.events_size() > kEventsMax) {
     bad.Add("events",
             absl::StrCat("must be 1 to ", kEventsMax, "; there are ", request.events_size()));
