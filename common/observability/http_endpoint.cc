@@ -47,6 +47,11 @@ void StatusServer::AddReadinessCheck(std::string name, Check check) {
   checks_.push_back({std::move(name), std::move(check)});
 }
 
+void StatusServer::AddReadinessNote(Note note) {
+  absl::MutexLock lock(&mutex_);
+  notes_.push_back(std::move(note));
+}
+
 Response StatusServer::Handle(std::string_view path) {
   if (path == "/live") return {.body = "ok\n"};
   if (path == "/ready") return Ready();
@@ -56,6 +61,7 @@ Response StatusServer::Handle(std::string_view path) {
 
 Response StatusServer::Ready() {
   std::vector<NamedCheck> checks;
+  std::vector<Note> notes;
   {
     absl::MutexLock lock(&mutex_);
     if (!mutex_.AwaitWithTimeout(absl::Condition(this, &StatusServer::ChecksIdle), kCheckWaitMax)) {
@@ -63,6 +69,7 @@ Response StatusServer::Ready() {
     }
     checking_ = true;
     checks = checks_;
+    notes = notes_;
   }
   Response response;
   for (const NamedCheck& check : checks) {
@@ -76,6 +83,7 @@ Response StatusServer::Ready() {
     response.body.append(line).append("\n");
   }
   if (response.status == 200) response.body = "ok\n";
+  for (const Note& note : notes) response.body.append(note());
   absl::MutexLock lock(&mutex_);
   checking_ = false;
   return response;

@@ -32,18 +32,23 @@ class MetricsServer : public runtime::Service {
   HttpServer server_;
 };
 
-// GET /live: 200 while the process runs. GET /ready: 200, or 503 with one line per failing check.
+// GET /live: 200 while the process runs. GET /ready: 200, or 503 with one line per failing check,
+// and in either case the notes.
 // GET /version: JSON of BuildInfo.
 class StatusServer : public runtime::Service {
  public:
   // OK when the part can serve. Runs on the server's threads, one check at a time, at every request
   // of /ready: must end within about a second.
   using Check = std::function<absl::Status()>;
+  // Whole lines about what is amiss and yet no reason to send no more work; empty for nothing.
+  using Note = std::function<std::string()>;
 
   StatusServer(HttpOptions options, BuildInfo build);
 
   // What the check uses outlives the server's Stop. `name` is one line, for people.
   void AddReadinessCheck(std::string name, Check check);
+  // The same for a note.
+  void AddReadinessNote(Note note);
 
   std::string_view name() const override { return "status endpoint"; }
   absl::Status Start() override { return server_.Start(); }
@@ -64,6 +69,7 @@ class StatusServer : public runtime::Service {
   const BuildInfo build_;
   absl::Mutex mutex_;
   std::vector<NamedCheck> checks_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Note> notes_ ABSL_GUARDED_BY(mutex_);
   bool checking_ ABSL_GUARDED_BY(mutex_) = false;
   HttpServer server_;  // last: its threads use the rest
 };

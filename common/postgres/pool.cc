@@ -92,6 +92,7 @@ absl::Status Pool::WaitForSlot(const CallContext& context) {
 
 absl::StatusOr<Pool::Lease> Pool::Acquire(const CallContext& context) {
   const absl::Time start = absl::Now();
+  if (options_.gate) SALDO_RETURN_IF_ERROR(options_.gate());
   std::vector<std::unique_ptr<Connection>> dead;  // closed outside the lock
   std::unique_ptr<Connection> connection;
   {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -33,6 +34,9 @@ struct PoolOptions {
   // A connection older than this is replaced when it comes back, so that load balancers and memory
   // of old plans get a change.
   absl::Duration max_lifetime = absl::Minutes(30);
+  // Asked before each loan, when set: what is not OK is answered instead of a connection, so that
+  // nobody waits for a server that is known to be away. Quick and thread-safe.
+  std::function<absl::Status()> gate = nullptr;
 };
 
 class Pool {

@@ -147,6 +147,25 @@ TEST_CASE("readiness fails with each failing check and comes back") {
   CHECK(Ask(server.port(), "/ready").status == 200);
 }
 
+TEST_CASE("notes are shown whether or not it is ready, and change nothing about that") {
+  StatusServer server(LoopbackPort(), TestBuild());
+  std::string note = "shard b: away\n";
+  absl::Status state;
+  server.AddReadinessNote([&] { return note; });
+  server.AddReadinessCheck("shards", [&] { return state; });
+  REQUIRE(server.Start().ok());
+  Answer answer = Ask(server.port(), "/ready");
+  CHECK(answer.status == 200);
+  CHECK(answer.body == "ok\nshard b: away\n");
+  state = absl::UnavailableError("none works");
+  answer = Ask(server.port(), "/ready");
+  CHECK(answer.status == 503);
+  CHECK(answer.body == "shards: UNAVAILABLE: none works\nshard b: away\n");
+  state = absl::OkStatus();
+  note = "";
+  CHECK(Ask(server.port(), "/ready").body == "ok\n");
+}
+
 TEST_CASE("a check that hangs takes neither liveness nor the next answer") {
   StatusServer server(LoopbackPort(), TestBuild());
   absl::Notification entered;

@@ -60,6 +60,28 @@ TEST_CASE("a starved pool refuses in time, serves in turn, and never exceeds its
         std::string::npos);
 }
 
+TEST_CASE("a gate that is closed is answered at once, and does not end what runs") {
+  const testing::TestDatabase database;
+  metrics::Registry registry;
+  std::atomic<bool> open{true};
+  PoolOptions options{.connection = {.dsn = database.dsn()}};
+  options.gate = [&open] {
+    return open ? absl::OkStatus() : absl::UnavailableError("known to be away");
+  };
+  Pool pool(options, registry);
+  {
+    const auto lease = pool.Acquire(Soon());
+    REQUIRE(lease.ok());
+    open = false;
+    CHECK((*lease)->Query(Soon(), kOne).ok());
+    CHECK(pool.Read(Soon(), kOne).status().message() == "known to be away");
+    CHECK(pool.Transact(Soon(), {.name = "test"}, [](Transaction&) { return absl::OkStatus(); })
+              .message() == "known to be away");
+  }
+  open = true;
+  CHECK(pool.Read(Soon(), kOne).ok());
+}
+
 TEST_CASE("a pool survives the death and return of its server") {
   const testing::TempDir folder;
   auto cluster = devstack::PostgresCluster::Start({.dir = folder.path(), .durable = false});
