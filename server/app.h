@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <optional>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -10,20 +9,16 @@
 #include "common/observability/http_endpoint.h"
 #include "common/observability/metrics.h"
 #include "common/observability/tracing.h"
-#include "common/postgres/pool.h"
 #include "common/program/program.h"
 #include "common/rpc/dispatcher.h"
 #include "common/rpc/server.h"
 #include "common/runtime/service.h"
 #include "common/runtime/service_group.h"
-#include "common/schema/database.h"
 #include "server/accounts/ledger.h"
 #include "server/config.h"
-#include "server/jobs/partition_keeper.h"
-#include "server/jobs/sequencer.h"
-#include "server/outbox/outbox.h"
 #include "server/packages/service.h"
 #include "server/packages/store.h"
+#include "server/shards/shard_set.h"
 #include "server/tasks/kinds.h"
 #include "server/tasks/runner.h"
 #include "server/tasks/service.h"
@@ -37,8 +32,8 @@ class App final : public runtime::Service {
   ~App() override { Stop(); }
 
   std::string_view name() const override { return "saldo-server"; }
-  // Returns once calls are served. FAILED_PRECONDITION when the schema does not fit this program,
-  // UNAVAILABLE when the database stays away or a port is taken.
+  // Returns once calls are served. FAILED_PRECONDITION when the schema or the identity of a shard's
+  // database does not fit, UNAVAILABLE when all shards stay away or a port is taken.
   absl::Status Start() override;
   // Health and readiness go first; then running calls may end; then jobs, database, traces.
   void Stop() override;
@@ -58,11 +53,7 @@ class App final : public runtime::Service {
   trace::Tracing tracing_;
   http::MetricsServer metrics_server_;
   http::StatusServer status_server_;
-  postgres::Pool pool_;
-  schema::Database database_;
-  std::optional<jobs::Sequencer> sequencer_;
-  std::optional<jobs::PartitionKeeper> partition_keeper_;
-  outbox::Outbox outbox_;
+  shards::ShardSet shards_;
   rpc::Dispatcher dispatcher_;
   accounts::Ledger ledger_;
   packages::PackageStore package_store_;

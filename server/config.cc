@@ -25,11 +25,12 @@ void Bind(config::Binder& binder, ServerConfig& config) {
   binder.Section("metrics", [&](config::Binder& b) { http::Bind(b, config.metrics); });
   binder.Section("status", [&](config::Binder& b) { http::Bind(b, config.status); });
   binder.Section("postgres", [&](config::Binder& b) {
-    postgres::Bind(b, config.postgres);
+    postgres::Bind(b, config.postgres, postgres::Dsn::kOptional);
     b.Duration("start_timeout", &config.database_start_timeout,
                {.min = absl::ZeroDuration(), .max = absl::Hours(1)},
-               "How long a start waits for a database that is away");
+               "How long a start waits for a database that is away, or for any of several");
   });
+  shards::Bind(binder, config.shards, config.postgres.connection.dsn);
   binder.Section("packages", [&](config::Binder& b) { packages::Bind(b, config.packages); });
   binder.Section("ledger", [&](config::Binder& b) {
     accounts::Bind(b, config.ledger.ledger);

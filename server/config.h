@@ -7,7 +7,8 @@
 #include "common/observability/log.h"
 #include "common/postgres/pool.h"
 #include "common/rpc/server.h"
-#include "server/accounts/ledger.h"
+#include "common/shards/config.h"
+#include "server/accounts/shard_ledger.h"
 #include "server/jobs/config.h"
 #include "server/packages/service.h"
 #include "server/tasks/config.h"
@@ -21,8 +22,9 @@ struct ServerConfig {
   // As many workers as connections: a worker holds at most one, and a call that waits is better off
   // in the queue of calls, whose length is bounded and seen, than in a second one at the pool.
   rpc::ServerOptions grpc;
-  postgres::PoolOptions postgres;
-  // How long a start waits for a database that is away.
+  postgres::PoolOptions postgres;  // of each shard, but for the dsn
+  shards::ShardsConfig shards;
+  // How long a start waits until the database of a shard answers.
   absl::Duration database_start_timeout = absl::Seconds(60);
   packages::PackagesConfig packages;
   accounts::LedgerOptions ledger;

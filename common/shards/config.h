@@ -30,8 +30,8 @@ using ShardsConfig = std::vector<ShardConfig>;
 inline constexpr size_t kShardsMax = 64;
 
 struct Database {
-  std::string name;  // of the shard
-  std::string dsn;
+  std::string name = {};  // of the shard
+  std::string dsn = {};
 };
 
 // The shards, and where each is: the same numbering.

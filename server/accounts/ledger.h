@@ -1,56 +1,45 @@
-// The ledger as a part of a server: its account types, writer, jobs and service.
+// The ledger as a part of a server: a ledger on each shard, and the service that knows which of
+// them a request is for.
 #pragma once
 
+#include <cstddef>
 #include <memory>
-#include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
-#include "common/config/binder.h"
 #include "common/observability/metrics.h"
 #include "common/observability/trace.h"
-#include "common/postgres/pool.h"
 #include "common/rpc/dispatcher.h"
-#include "common/runtime/service_group.h"
-#include "server/accounts/aggregation/aggregation.h"
-#include "server/accounts/aggregation/config.h"
-#include "server/accounts/aggregation/retention.h"
-#include "server/accounts/reading/reader.h"
 #include "server/accounts/service.h"
-#include "server/accounts/types/config.h"
-#include "server/accounts/types/registry.h"
-#include "server/accounts/writing/writer.h"
-#include "server/outbox/outbox.h"
+#include "server/accounts/shard_ledger.h"
+#include "server/shards/shard_set.h"
 #include "server/tasks/kinds.h"
 
 namespace saldo::accounts {
 
-struct LedgerOptions {
-  LedgerConfig ledger;                   // section ledger
-  WriterOptions writer;                  // section ledger.writer
-  AggregationConfig aggregation;         // section jobs.aggregation
-  EventRetentionConfig event_retention;  // section jobs.event_retention
-};
-
 class Ledger {
  public:
-  // All arguments but `options` outlive the ledger.
-  Ledger(LedgerOptions options, postgres::Pool& pool, const outbox::Outbox& outbox,
-         rpc::Dispatcher& dispatcher, metrics::Registry& registry, const trace::Tracer& tracer);
+  // Adds its parts to the shards, which start and stop them; calls need them. All arguments but
+  // `options` outlive the ledger.
+  Ledger(const LedgerOptions& options, shards::ShardSet& shards, rpc::Dispatcher& dispatcher,
+         metrics::Registry& registry, const trace::Tracer& tracer);
 
   grpc::Service& service() { return service_; }
-  // In the order in which they start; they need the database, and calls need them.
-  void AddTo(runtime::ServiceGroup& parts);
   void AddTo(tasks::Kinds& kinds);
-  // Reads the account types again.
-  absl::Status Reload() { return types_.Reload(); }
+  // Before Start of the shards: a slice that takes part in WriteEvents.
+  void Add(const RequestExtension& extension) { service_.Add(extension); }
+  // Reads the account types again, for all shards. The first failure is the answer; a shard that
+  // takes the new types works with them, also when another one does not.
+  absl::Status Reload();
+
+  // For the slices that write and read through the ledger. See ShardLedger.
+  Writer& writer(size_t shard) { return ledgers_[shard]->writer(); }
+  BalanceReader& reader(size_t shard) { return ledgers_[shard]->reader(); }
+  std::shared_ptr<const AccountTypes> types(size_t shard) const { return ledgers_[shard]->types(); }
 
  private:
-  AccountTypeRegistry types_;
-  postgres::Pool writer_pool_;
-  std::optional<Aggregation> aggregation_;
-  std::optional<EventRetention> event_retention_;
-  Writer writer_;
-  BalanceReader reader_;
+  shards::ShardSet& shards_;
+  const std::vector<std::unique_ptr<ShardLedger>> ledgers_;  // in the order of shards
   AccountService service_;
 };
 

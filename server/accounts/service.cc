@@ -1,11 +1,16 @@
 #include "server/accounts/service.h"
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/time/clock.h"
+#include "common/base/status_macros.h"
 #include "common/rpc/errors.h"
 #include "google/rpc/error_details.pb.h"
+#include "server/accounts/routing.h"
 #include "server/accounts/writing/rules.h"
 
 namespace saldo::accounts {
@@ -28,11 +33,11 @@ void Fill(const Written& written, v1::WriteEventsResponse& response) {
 
 }  // namespace
 
-AccountService::AccountService(Types types, Writer& writer, BalanceReader& reader,
+AccountService::AccountService(shards::ShardSet& shards,
+                               absl::Span<const std::unique_ptr<ShardLedger>> ledgers,
                                rpc::Dispatcher& dispatcher, metrics::Registry& registry)
-    : types_(std::move(types)),
-      writer_(writer),
-      reader_(reader),
+    : shards_(shards),
+      ledgers_(ledgers),
       registry_(registry),
       write_(dispatcher, Api::service_full_name(), "WriteEvents"),
       write_stream_(dispatcher, Api::service_full_name(), "WriteEventsStream"),
@@ -41,6 +46,71 @@ AccountService::AccountService(Types types, Writer& writer, BalanceReader& reade
       get_turnover_(dispatcher, Api::service_full_name(), "GetTurnover"),
       list_turnovers_(dispatcher, Api::service_full_name(), "ListTurnovers"),
       list_events_(dispatcher, Api::service_full_name(), "ListEvents") {}
+
+absl::StatusOr<AccountService::Target> AccountService::TargetOf(
+    const v1::AccountKey& account) const {
+  // Which shard an account is on does not differ between the types of one shard and another's.
+  Target target{.shard = shards::ShardSet::kHome, .types = nullptr};
+  for (const auto& ledger : ledgers_) {
+    target.shard = ledger->shard();
+    target.types = ledger->types();
+    if (target.types != nullptr) break;
+  }
+  if (ledgers_.size() > 1 && target.types != nullptr) {
+    const std::optional<size_t> shard = ShardOf(shards_.map(), *target.types, account);
+    // The types that cannot place the account say why.
+    if (!shard.has_value()) return target;
+    target = {.shard = *shard, .types = ledgers_[*shard]->types()};
+  }
+  SALDO_RETURN_IF_ERROR(shards_.Check(target.shard));
+  return target;
+}
+
+absl::StatusOr<AccountService::CheckedWrite> AccountService::CheckWrite(
+    const v1::WriteEventsRequest& request) const {
+  SALDO_ASSIGN_OR_RETURN(const Target target,
+                         TargetOf(request.events_size() > 0 ? request.events(0).account()
+                                                            : v1::AccountKey::default_instance()));
+  CheckedWrite checked{.shard = target.shard, .request = {}};
+  SALDO_ASSIGN_OR_RETURN(checked.request, Check(request, target.types, absl::Now()));
+  SALDO_RETURN_IF_ERROR(CheckOneShard(shards_.map(), checked.request));
+  for (const RequestExtension* extension : extensions_)
+    SALDO_RETURN_IF_ERROR(extension->Extend(request, checked.shard, &checked.request));
+  return checked;
+}
+
+absl::Status AccountService::ReadBalances(rpc::Call& call,
+                                          const v1::BatchGetBalancesRequest& request,
+                                          v1::BatchGetBalancesResponse& response) {
+  const CallContext context = call.context();
+  const auto read = [&](const Target& target, const v1::BatchGetBalancesRequest& asked,
+                        v1::BatchGetBalancesResponse& answer) {
+    return ledgers_[target.shard]->reader().BatchGetBalances(context, *target.types, asked, answer);
+  };
+  SALDO_ASSIGN_OR_RETURN(const Target target, TargetOf(request.accounts_size() > 0
+                                                           ? request.accounts(0)
+                                                           : v1::AccountKey::default_instance()));
+  std::vector<BalancesPart> parts;
+  if (shards_.size() > 1) parts = PartByShard(shards_.map(), *target.types, request);
+  if (parts.empty()) return shards_.Named(target.shard, read(target, request, response));
+
+  std::vector<size_t> which;
+  for (const BalancesPart& part : parts) which.push_back(part.shard);
+  std::vector<v1::BatchGetBalancesResponse> answers(shards_.size());
+  SALDO_RETURN_IF_ERROR(shards_.ForEach(which, [&](size_t shard) {
+    const auto part = std::find_if(parts.begin(), parts.end(),
+                                   [&](const BalancesPart& one) { return one.shard == shard; });
+    return read({.shard = shard, .types = ledgers_[shard]->types()}, part->request, answers[shard]);
+  }));
+  for (int i = 0; i < request.accounts_size(); ++i) response.add_accounts();
+  for (const BalancesPart& part : parts) {
+    for (size_t i = 0; i < part.places.size(); ++i) {
+      response.mutable_accounts(part.places[i])
+          ->Swap(answers[part.shard].mutable_accounts(static_cast<int>(i)));
+    }
+  }
+  return absl::OkStatus();
+}
 
 void AccountService::Count(const absl::Status& status) {
   if (status.ok()) return;
@@ -57,19 +127,22 @@ void AccountService::Count(const absl::Status& status) {
 void AccountService::Write(std::shared_ptr<rpc::AsyncCall> call,
                            const v1::WriteEventsRequest& request,
                            v1::WriteEventsResponse& response) {
-  absl::StatusOr<WriteRequest> checked = Check(request, types_(), absl::Now());
+  absl::StatusOr<CheckedWrite> checked = CheckWrite(request);
   if (!checked.ok()) {
     Count(checked.status());
     return call->Finish(checked.status());
   }
   const CallContext context = call->context();
   const trace::SpanContext trace = call->trace_context();
-  writer_.Submit(*std::move(checked), context, trace,
-                 [this, call = std::move(call), &response](absl::StatusOr<Written> written) {
-                   if (written.ok()) Fill(*written, response);
-                   Count(written.status());
-                   call->Finish(written.status());
-                 });
+  const size_t shard = checked->shard;
+  ledgers_[shard]->writer().Submit(
+      std::move(checked->request), context, trace,
+      [this, shard, call = std::move(call), &response](absl::StatusOr<Written> written) {
+        if (written.ok()) Fill(*written, response);
+        const absl::Status status = shards_.Named(shard, written.status());
+        Count(status);
+        call->Finish(status);
+      });
 }
 
 void AccountService::WriteOfStream(std::shared_ptr<rpc::StreamItem> item,
@@ -82,22 +155,24 @@ void AccountService::WriteOfStream(std::shared_ptr<rpc::StreamItem> item,
     Count(status);
     *response.mutable_error() = rpc::ToStatusMessage(status, trace_id);
   };
-  absl::StatusOr<WriteRequest> checked = Check(request, types_(), absl::Now());
+  absl::StatusOr<CheckedWrite> checked = CheckWrite(request);
   if (!checked.ok()) {
     fail(checked.status());
     return item->Finish(absl::OkStatus());
   }
   const CallContext context = item->context();
   const trace::SpanContext trace = item->trace_context();
-  writer_.Submit(*std::move(checked), context, trace,
-                 [item = std::move(item), &response, fail](absl::StatusOr<Written> written) {
-                   if (written.ok()) {
-                     Fill(*written, *response.mutable_written());
-                   } else {
-                     fail(written.status());
-                   }
-                   item->Finish(absl::OkStatus());
-                 });
+  const size_t shard = checked->shard;
+  ledgers_[shard]->writer().Submit(
+      std::move(checked->request), context, trace,
+      [this, shard, item = std::move(item), &response, fail](absl::StatusOr<Written> written) {
+        if (written.ok()) {
+          Fill(*written, *response.mutable_written());
+        } else {
+          fail(shards_.Named(shard, written.status()));
+        }
+        item->Finish(absl::OkStatus());
+      });
 }
 
 }  // namespace saldo::accounts

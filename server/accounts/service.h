@@ -1,16 +1,22 @@
-// AccountService: checks a request, has the writer or the reader do it, and answers.
+// AccountService: finds the shard of a request, checks the request, has the shard's writer or
+// reader do it, and answers.
 #pragma once
 
-#include <functional>
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "common/observability/metrics.h"
 #include "common/rpc/dispatcher.h"
 #include "saldo/v1/account_service.grpc.pb.h"
 #include "server/accounts/reading/reader.h"
+#include "server/accounts/shard_ledger.h"
 #include "server/accounts/types/account_type.h"
+#include "server/accounts/writing/request_extension.h"
 #include "server/accounts/writing/writer.h"
+#include "server/shards/shard_set.h"
 
 namespace saldo::accounts {
 
@@ -29,15 +35,30 @@ using RawAccountApi =
 
 class AccountService final : public internal::RawAccountApi {
  public:
-  // The types that hold at the moment.
-  using Types = std::function<std::shared_ptr<const AccountTypes>()>;
+  // `ledgers` are those of `shards`, in their order. All arguments outlive the service.
+  AccountService(shards::ShardSet& shards, absl::Span<const std::unique_ptr<ShardLedger>> ledgers,
+                 rpc::Dispatcher& dispatcher, metrics::Registry& registry);
 
-  // All arguments outlive the service.
-  AccountService(Types types, Writer& writer, BalanceReader& reader, rpc::Dispatcher& dispatcher,
-                 metrics::Registry& registry);
+  // Before the first call: extends WriteEvents, in the order of adding. It outlives the service.
+  void Add(const RequestExtension& extension) { extensions_.push_back(&extension); }
 
  private:
   using Bytes = grpc::ByteBuffer;
+
+  // Where a request is done, and the types that it is checked by: the shard's own, for ids differ.
+  struct Target {
+    size_t shard;
+    std::shared_ptr<const AccountTypes> types;
+  };
+  struct CheckedWrite {
+    size_t shard;
+    WriteRequest request;
+  };
+
+  // That of an account. Where the request names none, any that can tell what is wrong with it.
+  // UNAVAILABLE when the shard has not started or is away.
+  absl::StatusOr<Target> TargetOf(const v1::AccountKey& account) const;
+  absl::StatusOr<CheckedWrite> CheckWrite(const v1::WriteEventsRequest& request) const;
 
   // Checks and hands over to the writer, which answers.
   void Write(std::shared_ptr<rpc::AsyncCall> call, const v1::WriteEventsRequest& request,
@@ -48,11 +69,18 @@ class AccountService final : public internal::RawAccountApi {
   // Counts a request that was not written, by the reason of its ErrorInfo or by its code.
   void Count(const absl::Status& status);
 
-  // Has the reader answer, with the types of this moment.
+  // Has the reader of the account's shard answer, with the types of this moment.
   template <auto kRead, typename Request, typename Response>
   absl::Status Read(rpc::Call& call, const Request& request, Response& response) {
-    return (reader_.*kRead)(call.context(), *types_(), request, response);
+    const absl::StatusOr<Target> target = TargetOf(request.account());
+    if (!target.ok()) return target.status();
+    BalanceReader& reader = ledgers_[target->shard]->reader();
+    return shards_.Named(target->shard,
+                         (reader.*kRead)(call.context(), *target->types, request, response));
   }
+  // Asks each shard for its accounts, at the same time.
+  absl::Status ReadBalances(rpc::Call& call, const v1::BatchGetBalancesRequest& request,
+                            v1::BatchGetBalancesResponse& response);
 
   grpc::ServerUnaryReactor* WriteEvents(grpc::CallbackServerContext* c, const Bytes* q,
                                         Bytes* p) override {
@@ -72,11 +100,7 @@ class AccountService final : public internal::RawAccountApi {
   }
   grpc::ServerUnaryReactor* BatchGetBalances(grpc::CallbackServerContext* c, const Bytes* q,
                                              Bytes* p) override {
-    return batch_get_balances_.Unary(
-        c, q, p,
-        &AccountService::Read<&BalanceReader::BatchGetBalances, v1::BatchGetBalancesRequest,
-                              v1::BatchGetBalancesResponse>,
-        this);
+    return batch_get_balances_.Unary(c, q, p, &AccountService::ReadBalances, this);
   }
   grpc::ServerUnaryReactor* GetTurnover(grpc::CallbackServerContext* c, const Bytes* q,
                                         Bytes* p) override {
@@ -102,9 +126,9 @@ class AccountService final : public internal::RawAccountApi {
                               this);
   }
 
-  const Types types_;
-  Writer& writer_;
-  BalanceReader& reader_;
+  shards::ShardSet& shards_;
+  const absl::Span<const std::unique_ptr<ShardLedger>> ledgers_;
+  std::vector<const RequestExtension*> extensions_;
   metrics::Registry& registry_;
   rpc::Method write_;
   rpc::StreamMethod write_stream_;

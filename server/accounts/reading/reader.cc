@@ -24,7 +24,6 @@ namespace {
 // "Now" reaches so far ahead.
 constexpr absl::Duration kClocksApart = absl::Seconds(1);
 
-constexpr int kAccountsMax = 1000;
 constexpr int64_t kPeriodsMax = 1000;
 constexpr int32_t kPageDefault = 100;
 constexpr int32_t kPageMax = 1000;
@@ -62,8 +61,9 @@ void CheckAccount(const AccountTypes& types, const v1::AccountKey& account, Ques
 void CheckAccounts(const AccountTypes& types, const v1::BatchGetBalancesRequest& request,
                    Question& question, rpc::BadRequestBuilder& bad) {
   const int count = request.accounts_size();
-  if (count < 1 || count > kAccountsMax) {
-    bad.Add("accounts", absl::StrCat("must be 1 to ", kAccountsMax, ", are ", count));
+  if (count < 1 || count > BalanceReader::kAccountsMax) {
+    bad.Add("accounts",
+            absl::StrCat("must be 1 to ", BalanceReader::kAccountsMax, ", are ", count));
     return;
   }
   question.type = CheckType("accounts[0]", types, request.accounts(0).type(), bad);

@@ -19,6 +19,8 @@ namespace saldo::accounts {
 // clock and a second, for the clocks of servers differ and what was acknowledged must be seen.
 class BalanceReader {
  public:
+  static constexpr int kAccountsMax = 1000;  // of BatchGetBalances
+
   // `pool` outlives the reader.
   explicit BalanceReader(postgres::Pool& pool) : store_(pool) {}
 
