@@ -109,7 +109,7 @@ std::string OwnPercentileMs(int metrics_port, double percent) {
   if (!page.ok()) return "?";
   std::vector<std::pair<std::string, double>> buckets;
   for (const std::string& line : std::vector<std::string>(absl::StrSplit(page->body, '\n'))) {
-    constexpr char kStart[] = "saldo_relay_commit_to_ack_seconds_bucket{le=\"";
+    constexpr char kStart[] = "saldo_relay_commit_to_ack_seconds_bucket{shard=\"0\",le=\"";
     if (line.rfind(kStart, 0) != 0) continue;
     const size_t end = line.find('"', sizeof(kStart) - 1), space = line.rfind(' ');
     double count = 0;

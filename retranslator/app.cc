@@ -2,14 +2,18 @@
 
 #include <utility>
 
-#include "common/base/call_context.h"
+#include "common/base/status_macros.h"
 #include "common/observability/log.h"
 
 namespace saldo::retranslator {
 namespace {
 
-// Of one answer about readiness.
-constexpr absl::Duration kPingTimeout = absl::Seconds(1);
+// What Start refuses anyway becomes one shard that it does not get to.
+shards::Databases DatabasesOf(const RetranslatorConfig& config) {
+  auto databases = shards::Resolve(config.shards, config.postgres.connection.dsn);
+  if (databases.ok()) return *std::move(databases);
+  return {.map = {}, .list = {{.name = shards::kOnlyShard}}};
+}
 
 }  // namespace
 
@@ -18,24 +22,23 @@ App::App(RetranslatorConfig config, program::Environment environment)
       tracing_(environment.tracing, registry_),
       metrics_server_(config_.metrics, registry_),
       status_server_(config_.status, std::move(environment.build)),
-      pool_(config_.postgres, registry_),
-      database_(pool_, config_.database_start_timeout, std::move(environment.pause)),
-      relay_metrics_(registry_),
-      pipeline_(config_.relay, config_.kafka, pool_, tracing_.tracer(), relay_metrics_),
+      relays_(config_, DatabasesOf(config_), registry_, tracing_.tracer(),
+              std::move(environment.pause)),
       parts_("saldo-retranslator") {
   registry_.AddProcessMetrics();
-  // Standing by is ready; so is waiting for Kafka, which this process survives. Without its
+  // Standing by is ready; so is waiting for Kafka, which this process survives. Without any
   // database it can do nothing.
-  status_server_.AddReadinessCheck(
-      "database", [this] { return pool_.Ping(CallContext::WithTimeout(kPingTimeout)); });
+  status_server_.AddReadinessCheck(relays_.size() == 1 ? "database" : "shards",
+                                   [this] { return relays_.Ready(); });
+  status_server_.AddReadinessNote([this] { return relays_.Missing(); });
   parts_.Add(metrics_server_);
   parts_.Add(status_server_);
   parts_.Add(tracing_);
-  parts_.Add(database_);
-  parts_.Add(pipeline_);
+  parts_.Add(relays_);
 }
 
 absl::Status App::Start() {
+  SALDO_RETURN_IF_ERROR(shards::Resolve(config_.shards, config_.postgres.connection.dsn).status());
   const absl::Status status = parts_.Start();
   if (status.ok()) {
     log::Info("saldo-retranslator runs",
@@ -45,7 +48,7 @@ absl::Status App::Start() {
 }
 
 void App::Stop() {
-  database_.Interrupt();
+  relays_.Interrupt();
   parts_.Stop();
 }
 

@@ -46,10 +46,10 @@ void Bind(config::Binder& binder, PipelineOptions& o) {
                   "How often a stand-by tries to take over");
   binder.Int("window_messages_max", &o.window_messages_max, {.min = 16'384, .max = 10'000'000},
              "Messages read and not yet acknowledged: with the next, the bound of memory while "
-             "Kafka is away");
+             "Kafka is away, of each shard");
   binder.Bytes("window_bytes_max", &o.window_bytes_max,
                {.min = config::kMiB, .max = 16 * config::kGiB},
-               "Bytes of messages read and not yet acknowledged");
+               "Bytes of messages read and not yet acknowledged, of each shard");
   binder.Check([&o] {
     if (o.read.messages <= o.window_messages_max && o.read.bytes <= o.window_bytes_max)
       return absl::OkStatus();
@@ -57,7 +57,8 @@ void Bind(config::Binder& binder, PipelineOptions& o) {
         "read_messages_max and read_bytes_max must not exceed window_messages_max and "
         "window_bytes_max");
   });
-  binder.Int("producers", &o.producers, {.min = 1, .max = 64}, "Threads that encode messages");
+  binder.Int("producers", &o.producers, {.min = 1, .max = 64},
+             "Threads that encode messages, of each shard");
   binder.Int("chunks_max", &o.chunks_max, {.min = 1, .max = 1000},
              "Reads that may wait in front of each producer");
   binder.Duration("flush_timeout", &o.flush_timeout,
@@ -66,8 +67,6 @@ void Bind(config::Binder& binder, PipelineOptions& o) {
   binder.Duration("restart_wait", &o.restart_wait,
                   {.min = absl::Milliseconds(10), .max = absl::Minutes(10)},
                   "The pause after a failure before the relay starts over");
-  binder.String("shard", &o.encoder.shard, {.min = 1, .max = 64},
-                "Names this database in message ids; never change it");
   binder.String("source", &o.encoder.source, {.min = 1, .max = 256},
                 "The CloudEvents source of every message");
   binder.Section("retry", [&](config::Binder& b) { Bind(b, o.retry); });
@@ -92,11 +91,12 @@ void Bind(config::Binder& binder, RetranslatorConfig& config) {
   binder.Section("metrics", [&](config::Binder& b) { http::Bind(b, config.metrics); });
   binder.Section("status", [&](config::Binder& b) { http::Bind(b, config.status); });
   binder.Section("postgres", [&](config::Binder& b) {
-    postgres::Bind(b, config.postgres);
+    postgres::Bind(b, config.postgres, postgres::Dsn::kOptional);
     b.Duration("start_timeout", &config.database_start_timeout,
                {.min = absl::ZeroDuration(), .max = absl::Hours(1)},
-               "How long a start waits for a database that is away");
+               "How long a start waits for a database that is away, or for any of several");
   });
+  shards::Bind(binder, config.shards, config.postgres.connection.dsn);
   binder.Section("kafka", [&](config::Binder& b) { kafka::Bind(b, config.kafka); });
   binder.Section("relay", [&](config::Binder& b) { Bind(b, config.relay); });
 }

@@ -7,6 +7,7 @@
 #include "common/observability/http_server.h"
 #include "common/observability/log.h"
 #include "common/postgres/pool.h"
+#include "common/shards/config.h"
 #include "retranslator/pipeline.h"
 
 namespace saldo::retranslator {
@@ -15,8 +16,9 @@ struct RetranslatorConfig {
   log::Options log;
   http::HttpOptions metrics;
   http::HttpOptions status;
-  postgres::PoolOptions postgres;
-  // How long a start waits for a database that is away.
+  postgres::PoolOptions postgres;  // of each shard, but for the dsn
+  shards::ShardsConfig shards;
+  // How long a start waits until the database of a shard answers.
   absl::Duration database_start_timeout = absl::Seconds(60);
   kafka::ProducerOptions kafka;
   PipelineOptions relay;

@@ -44,7 +44,7 @@ void Encoder::Encode(const OutboxRow& row, MessageSlot* slot) const {
   if (row.message_id.has_value()) {
     slot->id.append(*row.message_id);
   } else {
-    absl::StrAppend(&slot->id, options_.shard, "-", row.batch_id, "-", row.ordinal);
+    absl::StrAppend(&slot->id, shard_, "-", row.batch_id, "-", row.ordinal);
   }
   FormatUtc(row.created_at, &slot->time);
   slot->traceparent.clear();

@@ -13,16 +13,16 @@
 namespace saldo::retranslator {
 
 struct EncoderOptions {
-  // Names this database in message ids: "<shard>-<batch>-<ordinal>". Constant for the life of the
-  // data.
-  std::string shard = "0";
   // The CloudEvents source.
   std::string source = "/saldo";
 };
 
 class Encoder {
  public:
-  explicit Encoder(EncoderOptions options) : options_(std::move(options)) {}
+  // `shard` names the database in message ids, "<shard>-<batch>-<ordinal>": constant for the life
+  // of the data.
+  Encoder(EncoderOptions options, std::string shard)
+      : options_(std::move(options)), shard_(std::move(shard)) {}
 
   // Fills the slot from `row`, except for its topic. Reuses the slot's memory.
   void Encode(const OutboxRow& row, MessageSlot* slot) const;
@@ -34,6 +34,7 @@ class Encoder {
 
  private:
   const EncoderOptions options_;
+  const std::string shard_;
 };
 
 }  // namespace saldo::retranslator

@@ -62,14 +62,16 @@ struct Pipeline::Session {
   runtime::Thread cleaner_thread;
 };
 
-Pipeline::Pipeline(const PipelineOptions& options, const kafka::ProducerOptions& kafka,
-                   postgres::Pool& pool, const trace::Tracer& tracer, RelayMetrics& metrics)
-    : options_(options),
+Pipeline::Pipeline(const shards::Identity& identity, const PipelineOptions& options,
+                   const kafka::ProducerOptions& kafka, postgres::Pool& pool,
+                   const trace::Tracer& tracer, RelayMetrics& metrics)
+    : identity_(identity),
+      options_(options),
       kafka_options_(kafka),
       pool_(pool),
       tracer_(tracer),
       metrics_(metrics),
-      encoder_(options.encoder) {}
+      encoder_(options.encoder, identity.name) {}
 
 absl::Status Pipeline::Start() {
   thread_ = runtime::Thread("relay-consumer", [this] { Run(); });
@@ -88,7 +90,7 @@ void Pipeline::Run() {
     metrics_.active.Set(0);
     if (status.ok()) continue;
     metrics_.restarts.Increment();
-    log::Warning("the relay starts over", {{"reason", status}});
+    log::Warning("the relay starts over", {{"shard", identity_.name}, {"reason", status}});
     stop_.WaitFor(options_.restart_wait);
   }
 }
@@ -98,7 +100,8 @@ absl::StatusOr<bool> Pipeline::WaitForLock(OutboxReader& reader) {
   while (true) {
     SALDO_ASSIGN_OR_RETURN(const bool locked, reader.TryLock(Call()));
     if (locked) return true;
-    if (!std::exchange(told, true)) log::Info("another relay works; this one stands by");
+    if (!std::exchange(told, true))
+      log::Info("another relay works; this one stands by", {{"shard", identity_.name}});
     // Its process shows the same lag, so that operators may ask either.
     Cleaner::MeasureLag(pool_, metrics_).IgnoreError();
     if (!stop_.WaitFor(options_.takeover_interval)) return false;
@@ -113,6 +116,8 @@ absl::Status Pipeline::RunSession() {
   // Both before anything is read: see Cleaner.
   SALDO_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Connection> cursor_connection,
                          postgres::Connection::Open(connecting, Call()));
+  // It may be another database than that of the last session.
+  SALDO_RETURN_IF_ERROR(shards::CheckIdentity(*connection, Call(), identity_));
   OutboxReader reader(*connection);
   SALDO_ASSIGN_OR_RETURN(const bool locked, WaitForLock(reader));
   if (!locked) return absl::OkStatus();
@@ -124,7 +129,7 @@ absl::Status Pipeline::RunSession() {
                   std::move(cursor_connection), cursor);
   active_.store(true, std::memory_order_relaxed);
   metrics_.active.Set(1);
-  log::Info("the relay works", {{"cursor", cursor}});
+  log::Info("the relay works", {{"shard", identity_.name}, {"cursor", cursor}});
   const absl::Status status = Consume(*connection, reader, session, cursor);
   // With the lock gone another relay may be sending the same messages already: what is still queued
   // here must not come behind them.

@@ -18,6 +18,7 @@
 #include "common/runtime/service.h"
 #include "common/runtime/stop_signal.h"
 #include "common/runtime/thread.h"
+#include "common/shards/identity.h"
 #include "retranslator/cleaner.h"
 #include "retranslator/encoder.h"
 #include "retranslator/outbox_reader.h"
@@ -51,10 +52,12 @@ struct PipelineOptions {
 
 class Pipeline : public runtime::Service {
  public:
-  // `pool` serves the cleaner; the consumer and the cursor have connections of their own, made with
-  // the pool's options. All outlive the pipeline.
-  Pipeline(const PipelineOptions& options, const kafka::ProducerOptions& kafka,
-           postgres::Pool& pool, const trace::Tracer& tracer, RelayMetrics& metrics);
+  // `identity` is that of the shard: a database of another one is never relayed. `pool` serves the
+  // cleaner; the consumer and the cursor have connections of their own, made with the pool's
+  // options. All outlive the pipeline.
+  Pipeline(const shards::Identity& identity, const PipelineOptions& options,
+           const kafka::ProducerOptions& kafka, postgres::Pool& pool, const trace::Tracer& tracer,
+           RelayMetrics& metrics);
   ~Pipeline() override { Stop(); }
 
   std::string_view name() const override { return "relay"; }
@@ -62,6 +65,9 @@ class Pipeline : public runtime::Service {
   // In the order that forgets nothing delivered and passes nothing undelivered: consumer,
   // producers, sender, cleaner.
   void Stop() override;
+
+  // Begins to stop, and returns at once.
+  void Interrupt() { stop_.Stop(); }
 
   // Whether this one holds the lock.
   bool active() const { return active_.load(std::memory_order_relaxed); }
@@ -78,6 +84,7 @@ class Pipeline : public runtime::Service {
   absl::StatusOr<bool> WaitForRoom(postgres::Connection& connection, Session& session,
                                    const BatchList& list);
 
+  const shards::Identity identity_;
   const PipelineOptions options_;
   const kafka::ProducerOptions kafka_options_;
   postgres::Pool& pool_;

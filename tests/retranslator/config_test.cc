@@ -10,7 +10,7 @@ namespace saldo::retranslator {
 namespace {
 
 config::LoadResult Load(std::vector<const char*> flags) {
-  flags.insert(flags.begin(), {"program", "--postgres.dsn=x", "--kafka.brokers=x"});
+  flags.insert(flags.begin(), {"program", "--kafka.brokers=x"});
   const char* const no_environment[] = {nullptr};
   RetranslatorConfig bound;
   return config::Load({.name = "program"}, static_cast<int>(flags.size()), flags.data(),
@@ -18,7 +18,7 @@ config::LoadResult Load(std::vector<const char*> flags) {
 }
 
 TEST_CASE("the defaults are allowed") {
-  const config::LoadResult result = Load({});
+  const config::LoadResult result = Load({"--postgres.dsn=x"});
   CHECK(result.faults.empty());
   CHECK(result.run);
 }
@@ -32,10 +32,19 @@ TEST_CASE("limits that contradict each other are faults") {
   };
   for (const auto& row : rows) {
     CAPTURE(row[0]);
-    const config::LoadResult result = Load(row);
+    std::vector<const char*> flags = row;
+    flags.push_back("--postgres.dsn=x");
+    const config::LoadResult result = Load(flags);
     CHECK_FALSE(result.run);
     CHECK(result.faults.size() == 1);
   }
+}
+
+TEST_CASE("a database is needed") {
+  const config::LoadResult result = Load({});
+  CHECK_FALSE(result.run);
+  REQUIRE(result.faults.size() == 1);
+  CHECK_THAT(result.faults[0], Catch::Contains("not given; set it in the file"));
 }
 
 }  // namespace

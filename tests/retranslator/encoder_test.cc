@@ -35,7 +35,7 @@ Pairs HeadersOf(const Encoder& encoder, const MessageSlot& slot) {
 }
 
 TEST_CASE("a message carries the headers of CloudEvents, and nothing else") {
-  const Encoder encoder({.shard = "eu-1", .source = "/saldo/test"});
+  const Encoder encoder({.source = "/saldo/test"}, "eu-1");
   const OutboxRow row = Row();
   MessageSlot slot;
   encoder.Encode(row, &slot);
@@ -60,7 +60,7 @@ TEST_CASE("times are RFC 3339 in UTC with microseconds, before the epoch as well
       {absl::FromUnixSeconds(253'402'300'799), "9999-12-31T23:59:59.000000Z"},
       {absl::FromUnixSeconds(-62'135'596'800), "0001-01-01T00:00:00.000000Z"},
   };
-  const Encoder encoder({});
+  const Encoder encoder({}, "0");
   for (const auto& [time, text] : rows) {
     OutboxRow row = Row();
     row.created_at = time;
@@ -71,7 +71,7 @@ TEST_CASE("times are RFC 3339 in UTC with microseconds, before the epoch as well
 }
 
 TEST_CASE("a message that is sent anew keeps its first id") {
-  const Encoder encoder({.shard = "0"});
+  const Encoder encoder({}, "0");
   OutboxRow row = Row();
   row.message_id = "0-13-1";
   MessageSlot slot;
@@ -80,7 +80,7 @@ TEST_CASE("a message that is sent anew keeps its first id") {
 }
 
 TEST_CASE("a sampled trace goes on through a span of the send") {
-  const Encoder encoder({});
+  const Encoder encoder({}, "0");
   OutboxRow row = Row();
   row.traceparent = kSampled;
   MessageSlot slot;
@@ -97,7 +97,7 @@ TEST_CASE("a sampled trace goes on through a span of the send") {
 }
 
 TEST_CASE("an unsampled trace is passed on as it is, without a span") {
-  const Encoder encoder({});
+  const Encoder encoder({}, "0");
   OutboxRow row = Row();
   row.traceparent = kUnsampled;
   MessageSlot slot;
@@ -108,7 +108,7 @@ TEST_CASE("an unsampled trace is passed on as it is, without a span") {
 }
 
 TEST_CASE("what is no traceparent is not passed on") {
-  const Encoder encoder({});
+  const Encoder encoder({}, "0");
   for (const std::string_view text :
        {"", "x", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
         "00-00000000000000000000000000000000-b7ad6b7169203331-01"}) {
@@ -123,7 +123,7 @@ TEST_CASE("what is no traceparent is not passed on") {
 }
 
 TEST_CASE("nothing of a slot's former message is left") {
-  const Encoder encoder({});
+  const Encoder encoder({}, "0");
   OutboxRow first = Row(), second = Row();
   first.traceparent = kSampled;
   first.message_id = "a-very-long-id-of-another-message";

@@ -86,7 +86,8 @@ TEST_CASE("a change's trace goes on through the send to the consumer") {
     change = span.context();
     REQUIRE(world.Append({{world.topic(), "k", "1", "t"}}) == absl::OkStatus());
   }
-  Pipeline pipeline(config.relay, config.kafka, world.pool(), tracer, metrics);
+  Pipeline pipeline({.name = "0", .range = {}}, config.relay, config.kafka, world.pool(), tracer,
+                    metrics);
   REQUIRE(pipeline.Start().ok());
   REQUIRE(world.AwaitDrained());
   pipeline.Stop();

@@ -160,7 +160,7 @@ class Rig {
   RelayMetrics metrics_{registry_};
   FakeSink sink_;
   trace::Tracer tracer_{&sink_, 1.0};
-  Encoder encoder_{{.shard = "s"}};
+  Encoder encoder_{{}, "s"};
   DeliveryWindow window_{20'000, 1 << 20, 0};
   DeadLetterBox dead_letters_;
   MessageSlots slots_{20'000};

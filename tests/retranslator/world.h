@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "common/devstack/loopback.h"
 #include "common/kafka/admin.h"
 #include "common/kafka/consumer.h"
 #include "common/observability/trace.h"
@@ -32,7 +33,9 @@ inline CallContext Soon() { return CallContext::WithTimeout(kWait); }
 // A database and a topic of its own; the servers are shared by the program's cases.
 class World {
  public:
-  explicit World(bool create_topic = true) {
+  explicit World(bool create_topic = true) : World(testing::UniqueName("relay"), create_topic) {}
+  // Of a topic that another world may have, too.
+  World(std::string topic, bool create_topic) : topic_(std::move(topic)) {
     REQUIRE(sequencer_.Start().ok());
     if (!create_topic) return;
     auto admin = kafka::Admin::Create({.brokers = brokers()});
@@ -90,7 +93,7 @@ class World {
 
  private:
   testing::MigratedDatabase database_;
-  const std::string topic_ = testing::UniqueName("relay");
+  const std::string topic_;
   metrics::Registry registry_;
   postgres::Pool pool_{{.connection = {.dsn = database_.dsn()}, .max_connections = 8}, registry_};
   jobs::Sequencer sequencer_{{}, {.dsn = database_.dsn()}, registry_};
@@ -189,17 +192,23 @@ class Relay {
     REQUIRE(app_.Start() == absl::OkStatus());
   }
 
-  bool active() const { return app_.active(); }
+  bool active(size_t shard = 0) const { return app_.active(shard); }
   bool AwaitActive(absl::Duration wait = kWait) const {
     return testing::Eventually(wait, [&] { return app_.active(); });
   }
   void Stop() { app_.Stop(); }
-  // The value of a metric without labels, as a scrape shows it.
-  double Metric(const std::string& name) const {
+  // The value of a metric that has no label but `shard`, as a scrape shows it.
+  double Metric(const std::string& name, const std::string& shard = "0") const {
     const std::string text = "\n" + app_.registry().Text();
-    const size_t at = text.find("\n" + name + " ");
+    const std::string begin = "\n" + name + "{shard=\"" + shard + "\"} ";
+    const size_t at = text.find(begin);
     if (at == std::string::npos) return -1;
-    return std::stod(text.substr(at + name.size() + 2));
+    return std::stod(text.substr(at + begin.size()));
+  }
+  devstack::HttpAnswer Readiness() const {
+    const auto answer = devstack::HttpGet(app_.status_port(), "/ready", absl::Seconds(10));
+    REQUIRE(answer.ok());
+    return *answer;
   }
 
  private:

@@ -137,7 +137,7 @@ TEST_CASE("when the working relay dies, the other takes over within seconds") {
   Stack stack;
   Load load(stack.server_address(), 2, Seed());
   const auto works = [&](int relay) {
-    return absl::StrContains(stack.RelayMetrics(relay), "\nsaldo_relay_active 1\n");
+    return absl::StrContains(stack.RelayMetrics(relay), "\nsaldo_relay_active{shard=\"0\"} 1\n");
   };
   REQUIRE(Eventually(absl::Seconds(20), [&] { return works(0) || works(1); }));
   const int first = works(0) ? 0 : 1;

@@ -1,0 +1,127 @@
+#include "retranslator/shard_relay.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "common/base/status_macros.h"
+#include "common/observability/log.h"
+#include "common/schema/migrator.h"
+
+namespace saldo::retranslator {
+namespace {
+
+constexpr absl::Duration kPauseMin = absl::Milliseconds(50);
+constexpr absl::Duration kAwayPauseMax = absl::Seconds(2);
+// What an operator has to mend takes its time.
+constexpr absl::Duration kRefusedPause = absl::Seconds(5);
+constexpr absl::Duration kAttempt = absl::Seconds(10);
+constexpr absl::Duration kWatchInterval = absl::Seconds(1);
+// A database that is slower than this for a moment is not away for that.
+constexpr absl::Duration kPingTimeout = absl::Seconds(5);
+// Between two lines of the log about a shard that stays as it is.
+constexpr absl::Duration kRemind = absl::Seconds(5);
+
+constexpr postgres::Statement kPing{"relay.ping", "SELECT 1"};
+
+ShardRelay::State StateOf(const absl::Status& status) {
+  if (status.ok()) return ShardRelay::State::kWorks;
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)
+             ? ShardRelay::State::kAway
+             : ShardRelay::State::kRefused;
+}
+
+}  // namespace
+
+ShardRelay::ShardRelay(shards::Identity identity, const PipelineOptions& options,
+                       const kafka::ProducerOptions& kafka, postgres::PoolOptions postgres,
+                       const metrics::Registry& registry, const trace::Tracer& tracer,
+                       std::function<void()> changed)
+    : identity_(std::move(identity)),
+      changed_(std::move(changed)),
+      registry_(registry, {{"shard", identity_.name}}),
+      up_(registry_.AddGauge("saldo_shard_up",
+                             "1 while the shard's database answers and its parts work.")),
+      metrics_(registry_),
+      pool_(std::move(postgres), registry_),
+      pipeline_(identity_, options, kafka, pool_, tracer, metrics_) {}
+
+void ShardRelay::Begin() {
+  thread_ = runtime::Thread("shard-" + name(), [this] { Run(); });
+}
+
+void ShardRelay::Interrupt() {
+  cancel_.Cancel();
+  stop_.Stop();
+  pipeline_.Interrupt();
+}
+
+void ShardRelay::Stop() {
+  Interrupt();
+  thread_.Join();
+  pipeline_.Stop();
+  connection_ = nullptr;
+  pool_.Close();
+}
+
+ShardRelay::Report ShardRelay::report() const {
+  absl::MutexLock lock(&mutex_);
+  return report_;
+}
+
+void ShardRelay::Run() {
+  absl::Duration pause;
+  while (!stop_.stopped()) {
+    absl::Status status = Look();
+    if (stop_.stopped()) return;
+    if (status.ok() && !std::exchange(relaying_, true)) status = pipeline_.Start();
+    Settle(status);
+    if (status.ok()) {
+      pause = absl::ZeroDuration();
+      stop_.WaitFor(kWatchInterval);
+    } else {
+      pause = std::clamp(pause * 2, kPauseMin,
+                         StateOf(status) == State::kAway ? kAwayPauseMax : kRefusedPause);
+      stop_.WaitFor(pause);
+    }
+  }
+}
+
+absl::Status ShardRelay::Look() {
+  if (connection_ != nullptr && connection_->Usable())
+    return connection_->Query(CallContext::WithTimeout(kPingTimeout, &cancel_), kPing).status();
+  connection_ = nullptr;
+  postgres::ConnectionOptions options = pool_.options().connection;
+  options.application_name += "-watch";
+  const CallContext context = CallContext::WithTimeout(kAttempt, &cancel_);
+  SALDO_ASSIGN_OR_RETURN(auto connection, postgres::Connection::Open(options, context));
+  SALDO_RETURN_IF_ERROR(schema::CheckCurrent(*connection, context));
+  SALDO_RETURN_IF_ERROR(shards::CheckIdentity(*connection, context, identity_));
+  connection_ = std::move(connection);
+  return absl::OkStatus();
+}
+
+void ShardRelay::Settle(const absl::Status& status) {
+  const State state = StateOf(status);
+  State before = State::kNew;
+  {
+    absl::MutexLock lock(&mutex_);
+    before = report_.state;
+    report_ = {.state = state, .reason = status};
+  }
+  up_.Set(state == State::kWorks ? 1 : 0);
+  if (state == State::kWorks) {
+    if (before == State::kAway || before == State::kRefused)
+      log::Info("the database is there", {{"shard", name()}});
+    remind_ = absl::InfinitePast();
+  } else if (before != state || absl::Now() >= remind_) {
+    const bool away = state == State::kAway;
+    log::Write(away ? log::Level::kWarning : log::Level::kError,
+               away ? "waiting for the database" : "the database does not fit",
+               {{"shard", name()}, {"reason", status}});
+    remind_ = absl::Now() + kRemind;
+  }
+  if (before != state) changed_();
+}
+
+}  // namespace saldo::retranslator
