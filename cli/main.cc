@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "cli/args.h"
 #include "cli/call/call.h"
+#include "cli/health/health.h"
 #include "cli/migrate/migrate.h"
 #include "cli/outbox/outbox.h"
 #include "cli/shard/shard.h"
@@ -28,6 +29,7 @@ struct Command {
 // A command is one folder with one function; its line here makes it known.
 constexpr Command kCommands[] = {
     {"call", "call an RPC of a running saldo-server with JSON", &RunCall},
+    {"health", "ask a running program whether it is well", &RunHealth},
     {"migrate", "bring the schema of databases forward, or show its state", &RunMigrate},
     {"outbox", "show what waits to be sent or could not be, and send it anew", &RunOutbox},
     {"shard", "show the shards, and which one has what", &RunShard},

@@ -29,29 +29,11 @@ constexpr Statement kFigures{
 constexpr int64_t kCountedMax = 1'000'000;
 constexpr Statement kCount{"shard.count_accounts", "SELECT count(*) FROM accounts"};
 
-constexpr Statement kAccountTypes{
-    "shard.account_types",
-    "SELECT 'account', name, key_attributes, sharding_attributes FROM account_types ORDER BY name"};
-// Types of what is sharded and no account; the table comes with the first of them.
-constexpr Statement kHasKeyedTypes{"shard.has_keyed_types",
-                                   "SELECT to_regclass('keyed_types') IS NOT NULL"};
-constexpr Statement kKeyedTypes{
-    "shard.keyed_types",
-    "SELECT kind::text, name, key_attributes, sharding_attributes FROM keyed_types "
-    "ORDER BY kind, name"};
-
-absl::Status AddTypes(postgres::Connection& connection, const CallContext& context,
-                      const Statement& statement, std::vector<KeyedType>* types) {
-  SALDO_ASSIGN_OR_RETURN(Result result, connection.Query(context, statement));
-  SALDO_ASSIGN_OR_RETURN(const auto rows,
-                         (std::move(result)
-                              .As<std::string, std::string, std::vector<std::string_view>,
-                                  std::vector<std::string_view>>()));
-  for (const auto& [kind, name, key, sharding] : rows) {
-    types->push_back({kind, name, {key.begin(), key.end()}, {sharding.begin(), sharding.end()}});
-  }
-  return absl::OkStatus();
-}
+constexpr Statement kTypes{
+    "shard.types",
+    "SELECT 'account', name, key_attributes, sharding_attributes FROM account_types "
+    "UNION ALL SELECT kind, name, key_attributes, sharding_attributes FROM keyed_types "
+    "ORDER BY 1, 2"};
 
 }  // namespace
 
@@ -74,11 +56,14 @@ absl::StatusOr<Figures> ReadFigures(postgres::Connection& connection, const Call
 
 absl::StatusOr<std::vector<KeyedType>> ReadTypes(postgres::Connection& connection,
                                                  const CallContext& context) {
+  SALDO_ASSIGN_OR_RETURN(Result result, connection.Query(context, kTypes));
+  SALDO_ASSIGN_OR_RETURN(const auto rows,
+                         (std::move(result)
+                              .As<std::string, std::string, std::vector<std::string_view>,
+                                  std::vector<std::string_view>>()));
   std::vector<KeyedType> types;
-  SALDO_RETURN_IF_ERROR(AddTypes(connection, context, kAccountTypes, &types));
-  SALDO_ASSIGN_OR_RETURN(Result result, connection.Query(context, kHasKeyedTypes));
-  SALDO_ASSIGN_OR_RETURN(const auto there, std::move(result).One<bool>());
-  if (std::get<0>(there)) SALDO_RETURN_IF_ERROR(AddTypes(connection, context, kKeyedTypes, &types));
+  for (const auto& [kind, name, key, sharding] : rows)
+    types.push_back({kind, name, {key.begin(), key.end()}, {sharding.begin(), sharding.end()}});
   return types;
 }
 

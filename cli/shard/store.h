@@ -24,7 +24,7 @@ struct Figures {
 
 absl::StatusOr<Figures> ReadFigures(postgres::Connection& connection, const CallContext& context);
 
-// What has a key: a type of accounts, or of something else that is sharded by its key.
+// What has a key that chooses the shard: a type of accounts, locks or states.
 struct KeyedType {
   std::string kind;  // "account", "lock", "state"
   std::string name;

@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "cli/args.h"
 #include "cli/stack/stack_parts.h"
+#include "cli/stack/stack_shards.h"
 #include "common/base/status_macros.h"
 #include "common/devstack/files.h"
 #include "common/runtime/signals.h"
@@ -30,7 +31,10 @@ CommandSpec Spec() {
               {"broker", "KIND", "kafka, or embedded: librdkafka's mock cluster, not durable"},
               {"free-ports", "", "give Saldo free ports instead of 8082, 8000, 8001, 9100, 9101"},
               {"kafka", "HOST:PORT", "use this Kafka instead of starting one"},
-              {"postgres", "DSN", "use this database instead of starting a server"}}};
+              {"postgres", "DSN", "use this database instead of starting a server"},
+              {"shards", "N",
+               "1 to 4 databases in the private PostgreSQL; each N has its own data; "
+               "default 1"}}};
 }
 
 absl::StatusOr<StackOptions> ReadOptions(const Args& args) {
@@ -46,6 +50,10 @@ absl::StatusOr<StackOptions> ReadOptions(const Args& args) {
   if (options.embedded_broker && !options.kafka.empty()) {
     return UsageError("--broker=embedded and --kafka exclude each other");
   }
+  SALDO_ASSIGN_OR_RETURN(const int64_t shards, args.GetInt("shards", 1, 1, kStackShardsMax));
+  options.shards = static_cast<int>(shards);
+  if (options.shards > 1 && !options.postgres.empty())
+    return UsageError("--shards and --postgres exclude each other");
   // Children work in folders of their own.
   const std::string dir = args.Get("dir", "var");
   SALDO_RETURN_IF_ERROR(devstack::MakeFolder(dir));

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "cli/stack/stack_shards.h"
 #include "common/base/call_context.h"
 #include "common/base/status_macros.h"
 #include "common/devstack/loopback.h"
@@ -98,7 +99,9 @@ absl::Status Stack::Start() {
     SALDO_RETURN_IF_ERROR(Step("start Kafka", [this] { return StartKafka(); }));
   }
   SALDO_RETURN_IF_ERROR(Step("create the topics", [this] { return CreateTopics(); }));
-  SALDO_RETURN_IF_ERROR(Step("migrate the database", [this] { return Migrate(); }));
+  SALDO_RETURN_IF_ERROR(
+      Step(options_.shards == 1 ? "migrate the database" : "migrate the databases",
+           [this] { return Migrate(); }));
   AddPrograms();
   for (Program& program : programs_) {
     SALDO_RETURN_IF_ERROR(
@@ -141,7 +144,7 @@ void Stack::AddPrograms() {
   const auto add = [this](const char* name, int status_port, int metrics_port) -> Program& {
     return programs_.emplace_back(
         Program{name,
-                {"--postgres.dsn=" + dsn_, absl::StrCat("--status.port=", status_port),
+                {DatabaseFlag(), absl::StrCat("--status.port=", status_port),
                  absl::StrCat("--metrics.port=", metrics_port), "--status.address=127.0.0.1",
                  "--metrics.address=127.0.0.1", "--log.format=console"},
                 status_port,
@@ -162,12 +165,29 @@ absl::Status Stack::StartPostgres() {
   SALDO_ASSIGN_OR_RETURN(options.port, devstack::FreePortNear(kPostgresPort));
   KeepOldLog(options.log_file);
   SALDO_ASSIGN_OR_RETURN(postgres_, devstack::PostgresCluster::Start(std::move(options)));
-  SALDO_ASSIGN_OR_RETURN(
-      const std::string found,
-      postgres_->Query("postgres", "SELECT 1 FROM pg_database WHERE datname = 'saldo'"));
-  if (found.empty()) SALDO_RETURN_IF_ERROR(postgres_->CreateDatabase("saldo"));
-  dsn_ = postgres_->tcp_dsn("saldo");
-  return absl::OkStatus();
+  return CreateDatabases();
+}
+
+absl::Status Stack::CreateDatabases() {
+  const auto count = static_cast<size_t>(options_.shards);
+  std::vector<std::string> dsns;
+  for (size_t i = 0; i < count; ++i) {
+    const std::string name = DatabaseName(i, count);
+    SALDO_ASSIGN_OR_RETURN(
+        const std::string found,
+        postgres_->Query("postgres", "SELECT 1 FROM pg_database WHERE datname = '" + name + "'"));
+    if (found.empty()) SALDO_RETURN_IF_ERROR(postgres_->CreateDatabase(name));
+    dsns.push_back(postgres_->tcp_dsn(name));
+  }
+  dsn_ = dsns[0];
+  if (count == 1) return absl::OkStatus();
+  shards_ = EqualShards(dsns);
+  shards_file_ = absl::StrCat(options_.dir, "/shards-", count, ".yaml");
+  return devstack::WriteFile(shards_file_, ShardsYaml(shards_));
+}
+
+std::string Stack::DatabaseFlag() const {
+  return shards_.empty() ? "--postgres.dsn=" + dsn_ : "--config=" + shards_file_;
 }
 
 absl::Status Stack::StartKafka() {
@@ -239,7 +259,8 @@ absl::Status Stack::Migrate() {
   SALDO_ASSIGN_OR_RETURN(const std::string self, devstack::SiblingProgram("saldo"));
   devstack::ChildOptions options;
   options.name = "saldo-migrate";
-  options.argv = {self, "migrate", "up", "--postgres.dsn=" + dsn_};
+  options.argv = {self, "migrate", "up",
+                  shards_.empty() ? DatabaseFlag() : "--shards.file=" + shards_file_};
   return devstack::RunCommand(std::move(options), kMigrateTimeout, interrupt_).status();
 }
 
@@ -325,7 +346,35 @@ std::string Stack::FirstCalls() const {
       "\nPackages: follow the events, create one, update it.\n\n", tail, kPackageTopic, from, call,
       "CreatePackageV1 ",
       R"('{"Title":"box","Material":"cardboard","MaximumVolume":1000,"Reusable":true}')", "\n",
-      call, R"(UpdatePackageV1 '{"PackageID":1,"Title":"box of )", now, "\"}'\n");
+      call, R"(UpdatePackageV1 '{"PackageID":1,"Title":"box of )", now, "\"}'\n",
+      shards_.empty() ? "" : ShardCalls(self, call, now));
+}
+
+std::string Stack::ShardCalls(const std::string& self, const std::string& call,
+                              const std::string& now) const {
+  const absl::StatusOr<shards::Databases> databases = shards::Resolve(shards_, "");
+  if (!databases.ok()) return "";
+  const std::string file = absl::StrCat(" --shards.file=", Shorter(shards_file_), "\n");
+  std::string text = "\nThe shards: pay into a wallet of each, and see where they are.\n\n";
+  for (size_t i = 0; i < databases->size(); ++i) {
+    const int client = ClientOn(databases->map, i);
+    absl::StrAppend(&text, call, "WriteEvents '{\"requestId\":\"", now, "-", shards_[i].name,
+                    R"(","events":[{"account":{"type":"client_wallet","key":{"client_id":")",
+                    client, R"(","currency":"RUB"}},"attributes":{"source":"card"},)",
+                    R"("side":"SIDE_CREDIT","amount":"1"}]}')", "\n  ", self,
+                    " shard which client_wallet client_id=", client, file);
+  }
+  return absl::StrCat(text, "  ", self, " shard status", file, "  ", self, " verify", file);
+}
+
+std::string Stack::DatabaseLines() const {
+  if (shards_.empty()) return absl::StrCat("  PostgreSQL  psql '", dsn_, "'\n");
+  std::string text;
+  for (const shards::ShardConfig& shard : shards_) {
+    absl::StrAppendFormat(&text, "  shard %-5s %s-%s, psql '%s'\n", shard.name, shard.from,
+                          shard.to, shard.dsn);
+  }
+  return absl::StrCat(text, "  shards      ", Shorter(shards_file_), "\n");
 }
 
 std::string Stack::Summary() const {
@@ -334,13 +383,13 @@ std::string Stack::Summary() const {
       "  gRPC        127.0.0.1:%d\n"
       "  status      http://127.0.0.1:%d/ready and http://127.0.0.1:%d/ready\n"
       "  metrics     http://127.0.0.1:%d/metrics and http://127.0.0.1:%d/metrics\n"
-      "  PostgreSQL  psql '%s'\n"
+      "%s"
       "  Kafka       %s%s\n"
       "  logs        %s/*.log\n"
       "\nTry it in other terminals.\n%s"
       "\nCtrl-C stops everything; the data stay in %s.\n",
       ports_.grpc, ports_.server_status, ports_.retranslator_status, ports_.server_metrics,
-      ports_.retranslator_metrics, dsn_, brokers_,
+      ports_.retranslator_metrics, DatabaseLines(), brokers_,
       mock_broker_ != nullptr ? "  (librdkafka's MOCK cluster: in memory, NOT DURABLE)" : "",
       Shorter(options_.dir + "/log"), FirstCalls(), Shorter(options_.dir));
 }

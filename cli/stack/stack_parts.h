@@ -16,6 +16,7 @@
 #include "common/devstack/kafka_broker.h"
 #include "common/devstack/postgres_cluster.h"
 #include "common/runtime/stop_signal.h"
+#include "common/shards/config.h"
 
 namespace saldo::cli {
 
@@ -32,6 +33,7 @@ struct StackOptions {
   bool free_ports = false;    // Saldo's own ports: free ones instead of the usual
   std::string kafka = "";     // an existing one's host:port; empty: start one
   std::string postgres = "";  // an existing one's connection string; empty: start one
+  int shards = 1;             // more than one only without `postgres`
 };
 
 // Used by one thread; `interrupt` may be stopped by another to end whatever is waited for.
@@ -74,6 +76,9 @@ class Stack {
 
   absl::Status TakeFolder();
   absl::Status StartPostgres();
+  absl::Status CreateDatabases();
+  // Where Saldo's programs find their databases.
+  std::string DatabaseFlag() const;
   absl::Status StartKafka();
   absl::Status StartMockBroker();
   absl::Status ChoosePorts();
@@ -85,6 +90,10 @@ class Stack {
 
   // Commands to paste, one a line.
   std::string FirstCalls() const;
+  std::string ShardCalls(const std::string& self, const std::string& call,
+                         const std::string& now) const;
+  // A line for each database.
+  std::string DatabaseLines() const;
 
   std::string LogFile(const std::string& name) const;
   // Says what begins, does it, and says how long it took.
@@ -97,7 +106,9 @@ class Stack {
   std::unique_ptr<devstack::PostgresCluster> postgres_;
   std::unique_ptr<devstack::KafkaBroker> kafka_;
   std::unique_ptr<devstack::ChildProcess> mock_broker_;
-  std::string dsn_;
+  std::string dsn_;              // of the only database
+  shards::ShardsConfig shards_;  // of several
+  std::string shards_file_;      // which lists them
   std::string brokers_;
   Ports ports_;
   std::vector<Program> programs_;  // in the order of their start

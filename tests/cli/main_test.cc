@@ -42,7 +42,7 @@ TEST_CASE("saldo tells its commands, and what was typed wrong") {
 }
 
 TEST_CASE("every command has help and refuses unknown options") {
-  for (const char* command : {"call", "shard", "stack", "tail"}) {
+  for (const char* command : {"call", "health", "shard", "stack", "tail"}) {
     for (const auto& arguments :
          std::vector<std::vector<std::string>>{{command, "--help"}, {"help", command}}) {
       const Outcome help = Saldo(arguments);
