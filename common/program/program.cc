@@ -13,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "common/config/load.h"
+#include "common/program/service_manager.h"
 #include "common/runtime/signals.h"
 
 namespace saldo::program {
@@ -39,15 +40,18 @@ std::optional<int> WaitInStart(runtime::Signals& signals, absl::Duration time) {
   }
 }
 
-int WaitForEnd(runtime::Signals& signals, const std::function<void()>& reload) {
+int WaitForEnd(runtime::Signals& signals, const ServiceManager& manager,
+               const std::function<void()>& reload) {
   while (true) {
     const int signal = signals.Wait();
     if (signal != SIGHUP) return signal;
+    manager.Reloading();
     if (reload) {
       reload();
     } else {
       log::Info("has nothing to reload", {{"signal", runtime::Signals::Name(SIGHUP)}});
     }
+    manager.Ready();
   }
 }
 
@@ -63,6 +67,7 @@ int RunConfigured(const Program& program, const config::LoadResult& loaded,
       trace::ParseTracingOptions(program.name, Variable);
   if (!tracing.ok()) return Fail(tracing.status());
 
+  const ServiceManager manager(Variable("NOTIFY_SOCKET").value_or(""));
   std::optional<int> signal;
   const auto pause = [&](absl::Duration time) {
     signal = WaitInStart(signals, time);
@@ -76,7 +81,11 @@ int RunConfigured(const Program& program, const config::LoadResult& loaded,
        .on_reload = [&reload](std::function<void()> given) { reload = std::move(given); }});
   const absl::Status started = app->Start();
   if (!started.ok() && !signal.has_value()) return Fail(started);
-  if (!signal.has_value()) signal = WaitForEnd(signals, reload);
+  if (!signal.has_value()) {
+    manager.Ready();
+    signal = WaitForEnd(signals, manager, reload);
+  }
+  manager.Stopping();
   log::Info("stops", {{"signal", runtime::Signals::Name(*signal)}});
   signals.LetNextOneKill();
   app->Stop();

@@ -39,7 +39,9 @@ struct Program {
 
 // Loads the configuration (or answers --help and the like), starts the application, waits for
 // SIGINT or SIGTERM, and stops it; a second signal ends the process at once. SIGHUP reloads what
-// the application can reload. Answers main's exit code: 0 after a stop, 1 when the start failed.
+// the application can reload. The manager behind NOTIFY_SOCKET, when there is one, is told of the
+// end of the start, of reloads and of the stop. Answers main's exit code: 0 after a stop, 1 when
+// the start failed.
 int Run(const Program& program, int argc, char** argv);
 
 }  // namespace saldo::program
