@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/observability/log.h"
+#include "common/postgres/error.h"
 #include "common/schema/migrator.h"
 #include "server/shards/errors.h"
 
@@ -142,9 +143,13 @@ absl::Status Shard::StartParts() {
 }
 
 absl::Status Shard::Watch() {
-  SALDO_RETURN_IF_ERROR(Connect());
-  const CallContext context = CallContext::WithTimeout(kPingTimeout, &cancel_);
-  return connection_->Query(context, kPing).status();
+  const auto ping = [this]() -> absl::Status {
+    SALDO_RETURN_IF_ERROR(Connect());
+    return connection_->Query(CallContext::WithTimeout(kPingTimeout, &cancel_), kPing).status();
+  };
+  const absl::Status status = ping();
+  // One connection that was lost says nothing yet.
+  return postgres::IsConnectionLost(status) ? ping() : status;
 }
 
 void Shard::Settle(const absl::Status& status) {

@@ -1,0 +1,118 @@
+// What a server on several shards starts with, and what it refuses.
+#include <catch2/catch.hpp>
+#include <csignal>
+
+#include "common/devstack/child_process.h"
+#include "common/devstack/files.h"
+#include "tests/server/shards/sharded_app.h"
+
+namespace saldo::server {
+namespace {
+
+absl::Status StartWith(const std::vector<shards::ShardConfig>& shards) {
+  ServerConfig config = LoopbackConfig("");
+  config.shards = shards;
+  config.database_start_timeout = absl::Milliseconds(300);
+  return App(config).Start();
+}
+
+void CheckRefused(const absl::Status& status, const std::string& part) {
+  CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
+  CHECK_THAT(std::string(status.message()), Catch::Contains(part));
+}
+
+constexpr const char* kNobody = "host=127.0.0.1 port=1 user=saldo dbname=saldo";
+
+}  // namespace
+
+TEST_CASE("ranges that leave a gap are a clear refusal to start") {
+  std::vector<shards::ShardConfig> shards = TwoShards(kNobody, "host=127.0.0.1 port=2");
+  shards[1].from = "81";
+  const absl::Status status = StartWith(shards);
+  CHECK(status.code() == absl::StatusCode::kInvalidArgument);
+  CHECK(status.message() ==
+        "shards: no shard owns the hashes 8000000000000000-80ffffffffffffff, between shards "
+        "\"south\" and \"north\"; together the shards must own all of them");
+}
+
+TEST_CASE("a program says what is wrong with its shards, and ends") {
+  const testing::TempDir folder;
+  const std::string file = folder.File("saldo.yaml");
+  REQUIRE(devstack::WriteFile(file,
+                              "shards:\n"
+                              "  - {name: south, to: 7f, dsn: host=a}\n"
+                              "  - {name: north, from: 7f, dsn: host=b}\n")
+              .ok());
+  auto child = devstack::ChildProcess::Start(
+      {.argv = {*devstack::SiblingProgram("saldo-server"), "--config=" + file},
+       .log_file = folder.File("log")});
+  REQUIRE(child.ok());
+  const auto ended = (*child)->Wait(kPatience);
+  REQUIRE(ended.ok());
+  CHECK(ended->code == 1);
+  CHECK_THAT(*devstack::ReadFile(folder.File("log")),
+             Catch::Contains("shards \"south\" and \"north\" both own the hashes "
+                             "7f00000000000000-7fffffffffffffff"));
+}
+
+TEST_CASE("a database keeps the shard that it was first started as") {
+  testing::MigratedDatabase south, north;
+  {
+    App app(ShardedConfig(south.dsn(), north.dsn()));
+    REQUIRE(app.Start().ok());
+  }
+  CHECK(south.Query("SELECT name, range_first, range_last FROM shard") ==
+        "south|0000000000000000|7fffffffffffffff");
+  CHECK(north.Query("SELECT name, range_first, range_last FROM shard") ==
+        "north|8000000000000000|ffffffffffffffff");
+  // Each other's place.
+  CheckRefused(StartWith(TwoShards(north.dsn(), south.dsn())), "is configured as shard");
+  // Another border.
+  std::vector<shards::ShardConfig> moved = TwoShards(south.dsn(), north.dsn());
+  moved[0].to = "8";
+  moved[1].from = "9";
+  CheckRefused(StartWith(moved), "shard \"");
+  // A part as a whole.
+  CheckRefused(
+      App(LoopbackConfig(south.dsn())).Start(),
+      "the database is shard \"south\" with the hashes 0000000000000000-7fffffffffffffff, "
+      "but is configured as shard \"0\" with the hashes 0000000000000000-ffffffffffffffff");
+  // In the same order or another one it is the same.
+  std::vector<shards::ShardConfig> swapped = TwoShards(south.dsn(), north.dsn());
+  std::swap(swapped[0], swapped[1]);
+  CHECK(StartWith(swapped).ok());
+}
+
+TEST_CASE("an unsharded ledger is not taken for a shard of several") {
+  testing::MigratedDatabase whole, other;
+  {
+    App app(LoopbackConfig(whole.dsn()));
+    REQUIRE(app.Start().ok());
+  }
+  CHECK(whole.Query("SELECT name FROM shard") == "0");
+  CheckRefused(StartWith(TwoShards(whole.dsn(), other.dsn())),
+               "shard \"south\": the database holds a whole, unsharded ledger");
+  // One that no server with shards has met.
+  whole.Query(
+      "DELETE FROM shard; INSERT INTO accounts (account_id, type_id, key, asset) "
+      "VALUES (1, 1, 'k', 'p')");
+  CheckRefused(StartWith(TwoShards(other.dsn(), whole.dsn())),
+               "shard \"north\": the database holds accounts of a whole, unsharded ledger");
+  CHECK(App(LoopbackConfig(whole.dsn())).Start().ok());
+}
+
+TEST_CASE("a shard that does not fit is named, and the server does not start") {
+  testing::MigratedDatabase south;
+  const testing::TestDatabase empty;
+  CheckRefused(StartWith(TwoShards(south.dsn(), empty.dsn())), "shard \"north\": ");
+}
+
+TEST_CASE("without any shard the server gives up, and says why") {
+  const absl::Status status = StartWith(TwoShards(kNobody, "host=127.0.0.1 port=2 user=saldo"));
+  CHECK(status.code() == absl::StatusCode::kUnavailable);
+  CHECK_THAT(std::string(status.message()),
+             Catch::Contains("the database of any shard did not answer within 300ms") &&
+                 Catch::Contains("shard \"south\"") && Catch::Contains("shard \"north\""));
+}
+
+}  // namespace saldo::server
