@@ -20,7 +20,7 @@ postgres::PoolOptions WriterPool(postgres::PoolOptions options) {
 ShardLedger::ShardLedger(const LedgerOptions& options, shards::ShardSet& shards, size_t shard,
                          const trace::Tracer& tracer)
     : shard_(shard),
-      types_(options.ledger, shards.pool(shard), shards.registry(shard)),
+      types_(options.ledger, shards.pool(shard), shards.registry(shard), options.built_in),
       writer_pool_(WriterPool(shards.pool(shard).options()), shards.registry(shard)),
       writer_(options.writer, writer_pool_, shards.outbox(shard), shards.registry(shard), tracer),
       reader_(shards.pool(shard)) {

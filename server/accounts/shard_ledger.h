@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "common/observability/trace.h"
 #include "common/postgres/pool.h"
@@ -23,6 +24,8 @@ struct LedgerOptions {
   WriterOptions writer;                  // section ledger.writer
   AggregationConfig aggregation;         // section jobs.aggregation
   EventRetentionConfig event_retention;  // section jobs.event_retention
+  // Types of other slices, besides those of the types file.
+  std::vector<AccountType> built_in = {};
 };
 
 class ShardLedger {

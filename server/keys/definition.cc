@@ -77,6 +77,8 @@ std::string PlaceOf(const std::string& file, const std::string& list, size_t ind
 
 void DefinitionCheck::CheckTypeName(const std::string& name) {
   if (!IsName(name)) AddNameFault("name", name);
+  if (name.rfind("saldo_", 0) == 0)
+    Add("name: got ", Quote(name), ", but names that begin with saldo_ are the program's own");
 }
 
 void DefinitionCheck::AddNameFault(const std::string& path, const std::string& name) {

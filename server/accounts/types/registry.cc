@@ -39,8 +39,10 @@ void LogFaults(const char* event, const LedgerConfig& config, const absl::Status
 }  // namespace
 
 AccountTypeRegistry::AccountTypeRegistry(LedgerConfig config, postgres::Pool& pool,
-                                         metrics::Registry& registry)
+                                         metrics::Registry& registry,
+                                         std::vector<AccountType> built_in)
     : config_(std::move(config)),
+      built_in_(std::move(built_in)),
       store_(pool),
       reloaded_(ReloadCounter(registry, "ok")),
       refused_(ReloadCounter(registry, "refused")),
@@ -73,11 +75,12 @@ absl::Status AccountTypeRegistry::Reload() {
 
 absl::Status AccountTypeRegistry::Load() {
   absl::MutexLock loading(&load_mutex_);
-  SALDO_ASSIGN_OR_RETURN(const std::vector<AccountType> configured, ReadConfigured(config_));
+  SALDO_ASSIGN_OR_RETURN(std::vector<AccountType> configured, ReadConfigured(config_));
+  configured.insert(configured.end(), built_in_.begin(), built_in_.end());
   SALDO_RETURN_IF_ERROR(CheckRetention(configured, config_.idempotency_retention));
   SALDO_ASSIGN_OR_RETURN(std::vector<AccountType> types,
                          store_.Sync(CallContext::WithTimeout(kDatabaseTimeout), configured));
-  count_.Set(static_cast<double>(types.size()));
+  count_.Set(static_cast<double>(types.size() - built_in_.size()));
   auto loaded = std::make_shared<const AccountTypes>(std::move(types));
   absl::MutexLock lock(&mutex_);
   current_ = std::move(loaded);

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -19,8 +20,10 @@ namespace saldo::accounts {
 // Thread-safe.
 class AccountTypeRegistry final : public runtime::Service {
  public:
-  // `pool` and `registry` outlive it.
-  AccountTypeRegistry(LedgerConfig config, postgres::Pool& pool, metrics::Registry& registry);
+  // `built_in`: types of the program itself, besides those of the file. `pool` and `registry`
+  // outlive it.
+  AccountTypeRegistry(LedgerConfig config, postgres::Pool& pool, metrics::Registry& registry,
+                      std::vector<AccountType> built_in = {});
 
   std::string_view name() const override { return "account types"; }
   // Needs the database. Reads the file and makes the database fit it; fails with all faults
@@ -45,6 +48,7 @@ class AccountTypeRegistry final : public runtime::Service {
   absl::Status Load();
 
   const LedgerConfig config_;
+  const std::vector<AccountType> built_in_;
   TypeStore store_;
   metrics::Counter& reloaded_;
   metrics::Counter& refused_;

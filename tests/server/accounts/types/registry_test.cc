@@ -44,6 +44,27 @@ std::vector<std::string> Load(std::vector<const char*> flags, LedgerConfig* ledg
 
 }  // namespace
 
+TEST_CASE("types of the program itself come besides those of the file") {
+  Fixture f;
+  f.Write(kWallet);
+  AccountType own;
+  own.name = "saldo_own";
+  own.key = {{.name = "id"}};
+  own.sharding = {0};
+  own.asset_constant = "p";
+  own.built_in = own.keeps_balance = own.opened = true;
+  AccountTypeRegistry registry({.types_file = f.path}, f.pool, f.metrics, {own});
+  REQUIRE(registry.Start().ok());
+  f.Write(kPoints);
+  REQUIRE(registry.Reload().ok());
+  REQUIRE(registry.current()->all().size() == 2);
+  const AccountType* const stored = registry.current()->Find("saldo_own");
+  REQUIRE(stored != nullptr);
+  CHECK(stored->id > 0);
+  CHECK((stored->built_in && stored->opened && stored->keeps_balance));
+  CHECK(f.HasSample("saldo_account_types 1"));
+}
+
 TEST_CASE("a start without a file loads the example") {
   Fixture f;
   AccountTypeRegistry registry({}, f.pool, f.metrics);

@@ -211,6 +211,9 @@ TEST_CASE("faults between types and of the whole file") {
        {"t.yaml: types.1 (b): topic: saldo-b is that of types.0 too, and each type has its own"}},
       {"types: [{" + rest.substr(2) + "}]", {"t.yaml: types.0: name: is missing"}},
       {"types: [{name: \"a\\nb\"" + rest + "}]", {"t.yaml: types.0: name: got \"a\\nb\"" + form}},
+      {"types: [{name: saldo_wallet" + rest + "}]",
+       {"t.yaml: types.0 (saldo_wallet): name: got \"saldo_wallet\", but names that begin with "
+        "saldo_ are the program's own"}},
       {"types: []", {"t.yaml:1: types: got 0 items, expected 1 to 100 items"}},
       {"", {"types: got 0 items, expected 1 to 100 items"}},
       {many, {"t.yaml:1: types: got 101 items, expected 1 to 100 items"}},
