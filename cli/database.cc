@@ -149,7 +149,9 @@ absl::StatusOr<int> ForEachShard(const std::string& command, const Databases& da
   SALDO_ASSIGN_OR_RETURN(const std::vector<size_t> selected, databases.Selected(args));
   int worst = 0;
   for (const size_t shard : selected) {
-    if (databases.sharded()) absl::PrintF("shard %s\n", databases.name(shard));
+    if (databases.sharded()) {
+      absl::PrintF("%sshard %s\n", shard == selected.front() ? "" : "\n", databases.name(shard));
+    }
     const absl::StatusOr<int> code = work(shard);
     std::fflush(stdout);
     if (!code.ok() && (!databases.sharded() || IsUsageError(code.status()))) return code;

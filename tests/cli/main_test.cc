@@ -54,6 +54,9 @@ TEST_CASE("every command has help and refuses unknown options") {
   CHECK(Saldo({"stack", "run", "--broker=none"}).code == 2);
   CHECK(Saldo({"stack", "run", "--broker=embedded", "--kafka=a:1"}).code == 2);
   CHECK(Saldo({"stack", "walk"}).code == 2);
+  CHECK(Saldo({"stack", "run", "--shards=0"}).code == 2);
+  CHECK(Saldo({"stack", "run", "--shards=5"}).code == 2);
+  CHECK(Saldo({"stack", "run", "--shards=2", "--postgres=x"}).code == 2);
 }
 
 }  // namespace

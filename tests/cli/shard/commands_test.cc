@@ -169,9 +169,9 @@ TEST_CASE("outbox names the shard, and each has ids of its own") {
   CHECK(shards.a.Query("SELECT count(*) FROM dead_letters WHERE redriven_at IS NULL") == "3");
   // The limit is of all together.
   outcome = shards.Run({"outbox", "redrive", "--all", "--limit=2"});
-  CHECK(outcome.text == "shard a\n2 messages are sent anew\nshard b\n0 messages are sent anew\n");
+  CHECK(outcome.text == "shard a\n2 messages are sent anew\n\nshard b\n0 messages are sent anew\n");
   outcome = shards.Run({"outbox", "redrive", "--all"});
-  CHECK(outcome.text == "shard a\n1 message is sent anew\nshard b\n1 message is sent anew\n");
+  CHECK(outcome.text == "shard a\n1 message is sent anew\n\nshard b\n1 message is sent anew\n");
   outcome = shards.Run({"outbox", "status", "--shard=c"});
   CHECK(outcome.code == 2);
   CHECK_THAT(outcome.text, Contains("there is no shard 'c'; there are a, b"));

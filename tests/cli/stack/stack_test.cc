@@ -182,6 +182,40 @@ TEST_CASE("the mock broker serves the commands too, and a part that dies is repo
   CHECK(PostgresStopped(dir));
 }
 
+TEST_CASE("a stack of two shards shows them, and its data do not mix with those of one") {
+  TempDir dir;
+  for (const int shards : {2, 1}) {
+    const auto stack = StackRun(dir, {"--broker=embedded", "--shards=" + std::to_string(shards)},
+                                dir.File("no-jars"));
+    const bool runs = Eventually(kStart, [&] { return Says(*stack, kRuns) || !stack->running(); });
+    const std::string said = stack->LogTail(100);
+    INFO(said);
+    REQUIRE(runs);
+    // The first run of each count of shards.
+    CheckLedgerCommands(Commands(*stack), 1);
+    if (shards == 2) {
+      std::string output;
+      std::istringstream lines(Between(said, "The shards: ", "\nCtrl-C"));
+      std::string line;
+      std::getline(lines, line);
+      while (std::getline(lines, line)) {
+        if (!line.empty()) output += Paste(line);
+      }
+      INFO(output);
+      CHECK_THAT(output, Catch::Contains("shard s1: hash ") && Catch::Contains("shard s2: hash ") &&
+                             Catch::Contains("s1     0000000000000000-7fffffffffffffff") &&
+                             Catch::Contains(" of 2 shards agree\n"));
+      // What was written is there: client 17's and the two others' events.
+      CHECK_THAT(
+          Paste(Commands(*stack)[0] + " --count=3"),
+          Catch::Contains("key client_wallet/1/RUB") && Catch::Contains("key client_wallet/2/RUB"));
+    } else {
+      CHECK(said.find("shard s") == std::string::npos);
+    }
+    CHECK(stack->Stop(absl::Seconds(60), SIGTERM).ToString() == "exit code 0");
+  }
+}
+
 TEST_CASE("a second stack in the same folder is refused") {
   TempDir dir;
   REQUIRE(devstack::MakeFolder(dir.File("var")).ok());

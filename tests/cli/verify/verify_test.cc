@@ -10,7 +10,7 @@
 namespace saldo::cli::verify {
 
 TEST_CASE("an empty ledger agrees") {
-  Ledger ledger;
+  TestLedger ledger;
   const Outcome outcome = ledger.Check();
   INFO(outcome.text);
   CHECK(outcome.code == 0);
@@ -18,7 +18,7 @@ TEST_CASE("an empty ledger agrees") {
 }
 
 TEST_CASE("a ledger agrees at every stage") {
-  Ledger ledger;
+  TestLedger ledger;
   ledger.Fill();
   REQUIRE(ledger.Number("SELECT count(*) FROM sequenced_batches, cursors WHERE consumer = "
                         "'aggregation' AND sequenced_batches.seq > cursors.seq") > 0);
@@ -48,7 +48,7 @@ TEST_CASE("a ledger agrees at every stage") {
 
 // Each damage is done, found and undone.
 TEST_CASE("every kind of damage is named") {
-  Ledger ledger;
+  TestLedger ledger;
   ledger.Fill();
   struct Line {
     std::string damage;
@@ -201,7 +201,7 @@ TEST_CASE("every kind of damage is named") {
 }
 
 TEST_CASE("requests without events and batches without anything agree") {
-  Ledger ledger;
+  TestLedger ledger;
   ledger.Fill();
   const std::string add =
       "INSERT INTO write_requests (batch_id, first_ordinal, events, epoch, fingerprint, request_id)"
@@ -250,7 +250,7 @@ TEST_CASE("requests without events and batches without anything agree") {
 }
 
 TEST_CASE("the options narrow what is checked and how it is told") {
-  Ledger ledger;
+  TestLedger ledger;
   ledger.Fill();
   ledger.Query("UPDATE turnovers_day SET credit = credit + 1 WHERE day = '2024-11-02'");
 
@@ -287,7 +287,7 @@ TEST_CASE("the options narrow what is checked and how it is told") {
 }
 
 TEST_CASE("what saldo verify does not take, or cannot reach, ends with 2") {
-  Ledger ledger;
+  TestLedger ledger;
   struct Line {
     std::vector<std::string> arguments;
     std::string reason;
@@ -313,7 +313,7 @@ TEST_CASE("what saldo verify does not take, or cannot reach, ends with 2") {
 }
 
 TEST_CASE("days whose events were dropped are not compared with events") {
-  Ledger ledger;
+  TestLedger ledger;
   ledger.Query(
       "DO $$ DECLARE p record; BEGIN FOR p IN SELECT * FROM partitions WHERE parent LIKE "
       "'events\\_%' LOOP EXECUTE format('DROP TABLE %I', p.parent || '_' || p.lower_bound); END "
@@ -347,7 +347,7 @@ TEST_CASE("days whose events were dropped are not compared with events") {
 }
 
 TEST_CASE("a ledger agrees while it is written to") {
-  Ledger ledger;
+  TestLedger ledger;
   metrics::Registry registry;
   jobs::Sequencer sequencer({.poll_interval = absl::Milliseconds(1)},
                             postgres::ConnectionOptions{.dsn = ledger.dsn()}, registry);
@@ -379,7 +379,7 @@ TEST_CASE("a ledger agrees while it is written to") {
 }
 
 TEST_CASE("Ctrl-C ends it, here and in the database") {
-  Ledger ledger;
+  TestLedger ledger;
   const auto locker = *postgres::Connection::Open({.dsn = ledger.dsn()},
                                                   CallContext::WithTimeout(absl::Seconds(10)));
   REQUIRE(locker

@@ -43,9 +43,9 @@ inline Outcome Verify(std::vector<std::string> arguments) {
   return {ended->code, *devstack::ReadFile(dir.File("log"))};
 }
 
-struct Ledger : accounts::LedgerDatabase {
+struct TestLedger : accounts::LedgerDatabase {
   // Its days begin at 4 or 5 o'clock UTC.
-  Ledger() { database.Query("UPDATE ledger SET time_zone = 'America/New_York'"); }
+  TestLedger() { database.Query("UPDATE ledger SET time_zone = 'America/New_York'"); }
 
   std::string dsn() const { return database.dsn(); }
   std::string Query(const std::string& sql) const { return database.Query(sql); }
