@@ -361,11 +361,13 @@ absl::Status Connection::ExecuteScript(const CallContext& context, const std::st
   return PQstatus(connection_) == CONNECTION_OK ? first_error : Lost();
 }
 
-absl::StatusOr<bool> Connection::WaitForNotification(absl::Duration timeout) {
+absl::StatusOr<bool> Connection::WaitForNotification(absl::Duration timeout,
+                                                     std::vector<std::string>* payloads) {
   const absl::Time until = absl::Now() + timeout;
-  const auto take = [this] {
+  const auto take = [this, payloads] {
     bool any = false;
     while (PGnotify* notify = PQnotifies(connection_)) {
+      if (payloads != nullptr) payloads->emplace_back(notify->extra);
       PQfreemem(notify);
       any = true;
     }

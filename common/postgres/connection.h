@@ -79,8 +79,9 @@ class Connection {
   absl::Status ExecuteScript(const CallContext& context, const std::string& sql);
 
   // Waits up to `timeout` for a NOTIFY on a channel that this connection listens to. False when
-  // none came.
-  absl::StatusOr<bool> WaitForNotification(absl::Duration timeout);
+  // none came. Adds what those that came say to `payloads`, unless that is null.
+  absl::StatusOr<bool> WaitForNotification(absl::Duration timeout,
+                                           std::vector<std::string>* payloads = nullptr);
 
   // False once the connection is lost; it then only answers UNAVAILABLE. Sees a server that has
   // gone away while idle.
