@@ -7,6 +7,8 @@
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "common/observability/log.h"
+#include "server/accounts/types/types_file.h"
+#include "server/states/store.h"
 
 namespace saldo::server {
 namespace {
@@ -34,19 +36,25 @@ App::App(ServerConfig config, program::Environment environment)
       status_server_(config_.status, std::move(environment.build)),
       shards_(ShardOptions(config_, std::move(environment.pause)), registry_, tracing_.tracer()),
       dispatcher_(config_.grpc.calls, registry_, tracing_.tracer()),
+      keyed_types_(
+          {.path = config_.ledger.ledger.types_file, .built_in = accounts::DefaultTypesYaml()},
+          {states::kStateUse}, shards_),
       ledger_(config_.ledger, shards_, dispatcher_, registry_, tracing_.tracer()),
+      states_(
+          shards_, [this](size_t shard) { return keyed_types_.of(shard); },
+          [this](size_t shard) -> accounts::Writer& { return ledger_.writer(shard); }, dispatcher_,
+          registry_),
       package_store_(shards_.pool(kHome), shards_.outbox(kHome), config_.packages.topic),
       package_service_(config_.packages, package_store_, dispatcher_, registry_),
       task_store_(shards_.pool(kHome)),
       task_runner_(config_.tasks, task_kinds_, task_store_, registry_, tracing_.tracer()),
       task_service_(task_kinds_, task_store_, task_runner_, dispatcher_),
-      grpc_(config_.grpc, dispatcher_, {&ledger_.service(), &package_service_, &task_service_}),
+      grpc_(config_.grpc, dispatcher_,
+            {&ledger_.service(), &states_.service(), &package_service_, &task_service_}),
       parts_("saldo-server") {
   registry_.AddProcessMetrics();
-  if (environment.on_reload) {
-    // It logs what was wrong, and the old types stay.
-    environment.on_reload([this] { ledger_.Reload().IgnoreError(); });
-  }
+  if (environment.on_reload) environment.on_reload([this] { Reload(); });
+  ledger_.Add(states_.extension());
   AddReadinessChecks();
   AddTaskKinds();
   // Last of its shard, for tasks use the other parts.
@@ -83,6 +91,12 @@ void App::AddTaskKinds() {
                        return std::string("up to date");
                      }});
   }
+}
+
+void App::Reload() {
+  // The file holds both: neither is taken from one that is wrong in the other.
+  if (!keyed_types_.CheckFile().ok()) return;
+  if (ledger_.Reload().ok()) keyed_types_.Reload().IgnoreError();
 }
 
 absl::Status App::Start() {

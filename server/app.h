@@ -16,9 +16,11 @@
 #include "common/runtime/service_group.h"
 #include "server/accounts/ledger.h"
 #include "server/config.h"
+#include "server/keys/sharded_types.h"
 #include "server/packages/service.h"
 #include "server/packages/store.h"
 #include "server/shards/shard_set.h"
+#include "server/states/states.h"
 #include "server/tasks/kinds.h"
 #include "server/tasks/runner.h"
 #include "server/tasks/service.h"
@@ -47,6 +49,8 @@ class App final : public runtime::Service {
  private:
   void AddReadinessChecks();
   void AddTaskKinds();
+  // Reads the types file again. When anything is wrong, that is logged and the old types stay.
+  void Reload();
 
   const ServerConfig config_;
   metrics::Registry registry_;
@@ -55,7 +59,9 @@ class App final : public runtime::Service {
   http::StatusServer status_server_;
   shards::ShardSet shards_;
   rpc::Dispatcher dispatcher_;
+  keys::ShardedTypes keyed_types_;
   accounts::Ledger ledger_;
+  states::States states_;
   packages::PackageStore package_store_;
   packages::PackageService package_service_;
   tasks::Kinds task_kinds_;
