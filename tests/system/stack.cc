@@ -58,26 +58,45 @@ Stack::Stack(StackOptions options)
         *port = Must(devstack::FreePort());
     }
   }
-  postgres_ =
-      Must(devstack::PostgresCluster::Start({.dir = dir_.File("postgres"), .durable = true}));
+  for (int i = 0; i < options_.shards; ++i) {
+    postgres_.push_back(Must(devstack::PostgresCluster::Start(
+        {.dir = dir_.File(absl::StrCat("postgres", i)), .durable = true})));
+    Must(postgres(i).CreateDatabase(kDatabase));
+  }
   kafka_ = Must(devstack::KafkaBroker::Start({.dir = dir_.File("kafka")}));
-  Must(postgres_->CreateDatabase(kDatabase));
-  Must(devstack::RunCommand({.argv = {Sibling("saldo"), "migrate", "up",
-                                      absl::StrCat("--postgres.dsn=", postgres_->dsn(kDatabase))}},
-                            kStartTimeout)
-           .status());
+  if (options_.shards == 2) {
+    Must(devstack::WriteFile(
+        dir_.File("shards.yaml"),
+        absl::StrCat("shards:\n  - {name: a, from: '0', to: '7', dsn: \"",
+                     postgres(0).dsn(kDatabase), "\"}\n  - {name: b, from: '8', to: 'f', dsn: \"",
+                     postgres(1).dsn(kDatabase), "\"}\n")));
+  }
+  Must(Saldo({"migrate", "up"}).status());
   if (!options_.account_types.empty())
     Must(devstack::WriteFile(dir_.File("types.yaml"), options_.account_types));
   for (int i = 0; i < options_.servers; ++i) StartServer(i);
   for (int i = 0; i < options_.relays; ++i) StartRelay(i);
 }
 
+absl::StatusOr<std::string> Stack::Saldo(std::vector<std::string> arguments) const {
+  arguments.insert(arguments.begin(), Sibling("saldo"));
+  arguments.push_back(options_.shards == 1
+                          ? absl::StrCat("--postgres.dsn=", postgres().dsn(kDatabase))
+                          : absl::StrCat("--shards.file=", dir_.File("shards.yaml")));
+  return devstack::RunCommand({.argv = std::move(arguments)}, kStartTimeout);
+}
+
+std::vector<std::string> Stack::DatabaseFlags() const {
+  if (options_.shards == 1) return {absl::StrCat("--postgres.dsn=", postgres().dsn(kDatabase))};
+  return {absl::StrCat("--config=", dir_.File("shards.yaml"))};
+}
+
 std::unique_ptr<devstack::ChildProcess> Stack::Spawn(const std::string& name,
                                                      const Program& program,
                                                      std::vector<std::string> flags) {
   flags.insert(flags.begin(), Sibling(name));
-  flags.insert(flags.end(), {absl::StrCat("--postgres.dsn=", postgres_->dsn(kDatabase)),
-                             "--metrics.address=127.0.0.1", "--status.address=127.0.0.1",
+  for (std::string& flag : DatabaseFlags()) flags.push_back(std::move(flag));
+  flags.insert(flags.end(), {"--metrics.address=127.0.0.1", "--status.address=127.0.0.1",
                              absl::StrCat("--metrics.port=", program.metrics_port),
                              absl::StrCat("--status.port=", program.status_port)});
   return Must(devstack::ChildProcess::Start(
@@ -123,17 +142,23 @@ void Stack::KillRelay(int index) {
 }
 
 std::string Stack::ServerMetrics() const { return Page(servers_[0].metrics_port); }
+devstack::HttpAnswer Stack::ServerReadiness() const {
+  return Must(devstack::HttpGet(servers_[0].status_port, "/ready", absl::Seconds(5)));
+}
 std::string Stack::RelayMetrics(int index) const {
   return Page(relays_[Place(index)].metrics_port);
 }
 
 bool Stack::Drained() const {
-  const auto answer =
-      postgres_->Query(kDatabase,
-                       "SELECT c.seq = s.last_seq AND NOT EXISTS (SELECT FROM batches WHERE "
-                       "batch_id > s.scanned_to OR batch_id = ANY (s.gaps)) "
-                       "FROM cursors c, sequencer s WHERE c.consumer = 'relay'");
-  return answer.ok() && *answer == "t";
+  for (const auto& shard : postgres_) {
+    const auto answer =
+        shard->Query(kDatabase,
+                     "SELECT c.seq = s.last_seq AND NOT EXISTS (SELECT FROM batches WHERE "
+                     "batch_id > s.scanned_to OR batch_id = ANY (s.gaps)) "
+                     "FROM cursors c, sequencer s WHERE c.consumer = 'relay'");
+    if (!answer.ok() || *answer != "t") return false;
+  }
+  return true;
 }
 
 }  // namespace saldo::testing
