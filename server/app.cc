@@ -38,8 +38,9 @@ App::App(ServerConfig config, program::Environment environment)
       dispatcher_(config_.grpc.calls, registry_, tracing_.tracer()),
       keyed_types_(
           {.path = config_.ledger.ledger.types_file, .built_in = accounts::DefaultTypesYaml()},
-          {states::kStateUse}, shards_),
+          {locks::LockTypeUse(), states::kStateUse}, shards_),
       ledger_(config_.ledger, shards_, dispatcher_, registry_, tracing_.tracer()),
+      locks_(config_.locks, keyed_types_, shards_, dispatcher_, tracing_.tracer()),
       states_(
           shards_, [this](size_t shard) { return keyed_types_.of(shard); },
           [this](size_t shard) -> accounts::Writer& { return ledger_.writer(shard); }, dispatcher_,
@@ -50,10 +51,12 @@ App::App(ServerConfig config, program::Environment environment)
       task_runner_(config_.tasks, task_kinds_, task_store_, registry_, tracing_.tracer()),
       task_service_(task_kinds_, task_store_, task_runner_, dispatcher_),
       grpc_(config_.grpc, dispatcher_,
-            {&ledger_.service(), &states_.service(), &package_service_, &task_service_}),
+            {&ledger_.service(), &locks_.service(), &states_.service(), &package_service_,
+             &task_service_}),
       parts_("saldo-server") {
   registry_.AddProcessMetrics();
   if (environment.on_reload) environment.on_reload([this] { Reload(); });
+  ledger_.Add(locks_.extension());
   ledger_.Add(states_.extension());
   AddReadinessChecks();
   AddTaskKinds();
@@ -64,6 +67,7 @@ App::App(ServerConfig config, program::Environment environment)
   parts_.Add(status_server_);
   parts_.Add(tracing_);
   parts_.Add(shards_);
+  parts_.Add(locks_);
   parts_.Add(grpc_);
 }
 
@@ -78,6 +82,7 @@ void App::AddReadinessChecks() {
 
 void App::AddTaskKinds() {
   ledger_.AddTo(task_kinds_);
+  locks_.AddTo(task_kinds_);
   // The keeper's own job stays, for writers must not run out of partitions when the queue stands
   // still. The task does the same on demand, and shows that it can be done.
   if (config_.jobs.partitions_enabled) {
@@ -114,6 +119,7 @@ absl::Status App::Start() {
 void App::Stop() {
   shards_.Interrupt();
   serving_ = false;
+  locks_.EndWaits();
   parts_.Stop();
 }
 

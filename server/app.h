@@ -17,6 +17,7 @@
 #include "server/accounts/ledger.h"
 #include "server/config.h"
 #include "server/keys/sharded_types.h"
+#include "server/locks/locks.h"
 #include "server/packages/service.h"
 #include "server/packages/store.h"
 #include "server/shards/shard_set.h"
@@ -61,6 +62,7 @@ class App final : public runtime::Service {
   rpc::Dispatcher dispatcher_;
   keys::ShardedTypes keyed_types_;
   accounts::Ledger ledger_;
+  locks::Locks locks_;
   states::States states_;
   packages::PackageStore package_store_;
   packages::PackageService package_service_;

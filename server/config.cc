@@ -36,6 +36,7 @@ void Bind(config::Binder& binder, ServerConfig& config) {
     accounts::Bind(b, config.ledger.ledger);
     b.Section("writer", [&](config::Binder& w) { accounts::Bind(w, config.ledger.writer); });
   });
+  binder.Section("locks", [&](config::Binder& b) { locks::Bind(b, config.locks); });
   binder.Section("jobs", [&](config::Binder& b) {
     jobs::Bind(b, config.jobs);
     b.Section("aggregation",

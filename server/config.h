@@ -10,6 +10,7 @@
 #include "common/shards/config.h"
 #include "server/accounts/shard_ledger.h"
 #include "server/jobs/config.h"
+#include "server/locks/config.h"
 #include "server/packages/service.h"
 #include "server/tasks/config.h"
 
@@ -28,6 +29,7 @@ struct ServerConfig {
   absl::Duration database_start_timeout = absl::Seconds(60);
   packages::PackagesConfig packages;
   accounts::LedgerOptions ledger;
+  locks::LocksConfig locks;
   jobs::JobsConfig jobs;
   tasks::TasksConfig tasks;  // jobs.tasks
 
