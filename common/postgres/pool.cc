@@ -30,6 +30,15 @@ void WaitBeforeRetry(int attempt, const CallContext& context) {
   runtime::StopSignal().WaitFor(std::min(wait, context.remaining()));
 }
 
+// The label of a retry for want of an SQLSTATE.
+constexpr const char* kConnectionLost = "connection_lost";
+
+metrics::Counter& Retries(metrics::Registry& registry, const std::string& sqlstate) {
+  return registry.AddCounter("saldo_postgres_transaction_retries_total",
+                             "Transactions run again, by the SQLSTATE of the failure.",
+                             {{"sqlstate", sqlstate}});
+}
+
 }  // namespace
 
 Pool::Lease::~Lease() {
@@ -61,6 +70,8 @@ Pool::Pool(PoolOptions options, metrics::Registry& registry)
       .AddGauge("saldo_postgres_pool_connections_max", "The pool's bound.",
                 {{"pool", options_.name}})
       .Set(options_.max_connections);
+  // Those to expect are there before they happen, so that the first one is seen as a change.
+  for (const char* sqlstate : {"40001", "40P01", kConnectionLost}) Retries(registry, sqlstate);
 }
 
 Pool::~Pool() { Close(); }
@@ -157,11 +168,7 @@ absl::Status Pool::Transact(const CallContext& context, const TransactionOptions
         !context.Check().ok())
       break;
     const std::string sqlstate = SqlState(status);
-    registry_
-        .AddCounter("saldo_postgres_transaction_retries_total",
-                    "Transactions run again, by the SQLSTATE of the failure.",
-                    {{"sqlstate", sqlstate.empty() ? "connection_lost" : sqlstate}})
-        .Increment();
+    Retries(registry_, sqlstate.empty() ? kConnectionLost : sqlstate).Increment();
     log::Debug("a transaction is tried again",
                {{"transaction", options.name}, {"attempt", attempt}, {"reason", status}});
     WaitBeforeRetry(attempt + 1, context);
