@@ -15,7 +15,8 @@
 namespace saldo::keys {
 namespace {
 
-constexpr int64_t kMaxBytes = config::kMiB;
+// An outbox message has to hold it.
+constexpr int64_t kMaxBytes = 512 << 10;
 
 // A type as the file gives it.
 struct Entry {
