@@ -20,16 +20,18 @@ std::vector<std::unique_ptr<ShardLedger>> MakeLedgers(const LedgerOptions& optio
 
 Ledger::Ledger(const LedgerOptions& options, shards::ShardSet& shards, rpc::Dispatcher& dispatcher,
                metrics::Registry& registry, const trace::Tracer& tracer)
-    : shards_(shards),
+    : config_(options.ledger),
+      shards_(shards),
       ledgers_(MakeLedgers(options, shards, tracer)),
       service_(shards, ledgers_, dispatcher, registry) {}
 
 absl::Status Ledger::Reload() {
+  const auto types = AccountTypeRegistry::ReadFile(config_);
   absl::Status first_failure;
   for (const auto& ledger : ledgers_) {
     // A shard that starts later reads them then.
     if (ledger->types() == nullptr) continue;
-    first_failure.Update(shards_.Named(ledger->shard(), ledger->type_registry().Reload()));
+    first_failure.Update(shards_.Named(ledger->shard(), ledger->type_registry().Reload(types)));
   }
   return first_failure;
 }

@@ -28,8 +28,8 @@ class Ledger {
   void AddTo(tasks::Kinds& kinds);
   // Before Start of the shards: a slice that takes part in WriteEvents.
   void Add(const RequestExtension& extension) { service_.Add(extension); }
-  // Reads the account types again, for all shards. The first failure is the answer; a shard that
-  // takes the new types works with them, also when another one does not.
+  // Reads the account types again, once for all shards that have started. The first failure is the
+  // answer; a shard that takes the new types works with them, also when another one does not.
   absl::Status Reload();
 
   // For the slices that write and read through the ledger. See ShardLedger.
@@ -38,6 +38,7 @@ class Ledger {
   std::shared_ptr<const AccountTypes> types(size_t shard) const { return ledgers_[shard]->types(); }
 
  private:
+  const LedgerConfig config_;
   shards::ShardSet& shards_;
   const std::vector<std::unique_ptr<ShardLedger>> ledgers_;  // in the order of shards
   AccountService service_;

@@ -20,12 +20,6 @@ metrics::Counter& ReloadCounter(metrics::Registry& registry, const std::string& 
                              {{"result", result}});
 }
 
-absl::StatusOr<std::vector<AccountType>> ReadConfigured(const LedgerConfig& config) {
-  if (config.types_file.empty())
-    return ParseTypes("built-in account types", std::string(DefaultTypesYaml()));
-  return ReadTypes(config.types_file);
-}
-
 std::string FileOf(const LedgerConfig& config) {
   return config.types_file.empty() ? "built-in" : config.types_file;
 }
@@ -48,10 +42,16 @@ AccountTypeRegistry::AccountTypeRegistry(LedgerConfig config, postgres::Pool& po
       refused_(ReloadCounter(registry, "refused")),
       count_(registry.AddGauge("saldo_account_types", "Account types that are configured.")) {}
 
+absl::StatusOr<std::vector<AccountType>> AccountTypeRegistry::ReadFile(const LedgerConfig& config) {
+  if (config.types_file.empty())
+    return ParseTypes("built-in account types", std::string(DefaultTypesYaml()));
+  return ReadTypes(config.types_file);
+}
+
 absl::Status AccountTypeRegistry::Start() {
   const CallContext context = CallContext::WithTimeout(kDatabaseTimeout);
   SALDO_RETURN_IF_ERROR(store_.FixTimeZone(context, config_.time_zone));
-  if (absl::Status status = Load(); !status.ok()) {
+  if (absl::Status status = Load(ReadFile(config_)); !status.ok()) {
     LogFaults("account types not loaded", config_, status);
     return status;
   }
@@ -60,8 +60,9 @@ absl::Status AccountTypeRegistry::Start() {
   return absl::OkStatus();
 }
 
-absl::Status AccountTypeRegistry::Reload() {
-  const absl::Status status = Load();
+absl::Status AccountTypeRegistry::Reload(
+    const absl::StatusOr<std::vector<AccountType>>& configured) {
+  const absl::Status status = Load(configured);
   if (!status.ok()) {
     refused_.Increment();
     LogFaults("account types not reloaded", config_, status);
@@ -73,9 +74,9 @@ absl::Status AccountTypeRegistry::Reload() {
   return absl::OkStatus();
 }
 
-absl::Status AccountTypeRegistry::Load() {
+absl::Status AccountTypeRegistry::Load(const absl::StatusOr<std::vector<AccountType>>& in_file) {
   absl::MutexLock loading(&load_mutex_);
-  SALDO_ASSIGN_OR_RETURN(std::vector<AccountType> configured, ReadConfigured(config_));
+  SALDO_ASSIGN_OR_RETURN(std::vector<AccountType> configured, in_file);
   configured.insert(configured.end(), built_in_.begin(), built_in_.end());
   SALDO_RETURN_IF_ERROR(CheckRetention(configured, config_.idempotency_retention));
   SALDO_ASSIGN_OR_RETURN(std::vector<AccountType> types,

@@ -7,6 +7,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/observability/metrics.h"
 #include "common/postgres/pool.h"
@@ -34,7 +35,10 @@ class AccountTypeRegistry final : public runtime::Service {
   // Reads the file again. The new types are handed out from then on; when anything is wrong, the
   // old ones stay, and each fault is logged. Takes as long as the database does, 30 seconds at
   // most.
-  absl::Status Reload();
+  absl::Status Reload() { return Reload(ReadFile(config_)); }
+  // The same with what ReadFile has answered, an error too: for several registries of one file.
+  absl::Status Reload(const absl::StatusOr<std::vector<AccountType>>& configured);
+  static absl::StatusOr<std::vector<AccountType>> ReadFile(const LedgerConfig& config);
 
   // Never null after Start. A request takes it once and works with it to its end.
   std::shared_ptr<const AccountTypes> current() const {
@@ -45,7 +49,7 @@ class AccountTypeRegistry final : public runtime::Service {
   const LedgerConfig& config() const { return config_; }
 
  private:
-  absl::Status Load();
+  absl::Status Load(const absl::StatusOr<std::vector<AccountType>>& in_file);
 
   const LedgerConfig config_;
   const std::vector<AccountType> built_in_;

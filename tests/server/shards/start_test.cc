@@ -1,6 +1,6 @@
 // What a server on several shards starts with, and what it refuses.
 #include <catch2/catch.hpp>
-#include <csignal>
+#include <functional>
 
 #include "common/devstack/child_process.h"
 #include "common/devstack/files.h"
@@ -113,6 +113,41 @@ TEST_CASE("without any shard the server gives up, and says why") {
   CHECK_THAT(std::string(status.message()),
              Catch::Contains("the database of any shard did not answer within 300ms") &&
                  Catch::Contains("shard \"south\"") && Catch::Contains("shard \"north\""));
+}
+
+TEST_CASE("on SIGHUP all shards take the new types, and one that cannot keeps the old ones") {
+  const testing::TempDir folder;
+  const std::string file = folder.File("types.yaml");
+  const auto write = [&](const std::string& key) {
+    REQUIRE(devstack::WriteFile(file, "types:\n  - {name: points, key: [" + key +
+                                          "], asset_constant: p, sharding: [id]}\n")
+                .ok());
+  };
+  write("{name: id}");
+  std::function<void()> reload;
+  testing::MigratedDatabase south, north;
+  ServerConfig config = ShardedConfig(south.dsn(), north.dsn());
+  config.ledger.ledger.types_file = file;
+  App app(config, {.on_reload = [&](std::function<void()> given) { reload = std::move(given); }});
+  REQUIRE(app.Start().ok());
+  const std::string keys = "SELECT key_attributes FROM account_types WHERE name = 'points'";
+  write("{name: id}, {name: kind}");
+  reload();
+  CHECK(south.Query(keys) == "{\"id string\",\"kind string\"}");
+  CHECK(north.Query(keys) == "{\"id string\",\"kind string\"}");
+  // The home shard has an account by now.
+  south.Query(
+      "INSERT INTO accounts (account_id, type_id, key, asset) "
+      "SELECT 1, type_id, 'k', 'p' FROM account_types WHERE name = 'points'");
+  write("{name: id}");
+  reload();
+  CHECK(south.Query(keys) == "{\"id string\",\"kind string\"}");
+  CHECK(north.Query(keys) == "{\"id string\"}");
+  const std::string metrics = app.registry().Text();
+  CHECK_THAT(metrics, Catch::Contains("saldo_account_types_reloads_total{result=\"refused\","
+                                      "shard=\"south\"} 1"));
+  CHECK_THAT(metrics, Catch::Contains("saldo_account_types_reloads_total{result=\"ok\","
+                                      "shard=\"north\"} 2"));
 }
 
 }  // namespace saldo::server
