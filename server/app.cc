@@ -27,6 +27,13 @@ shards::ShardSetOptions ShardOptions(const ServerConfig& config,
           .pause = std::move(pause)};
 }
 
+// Wallets are accounts of types that no file defines.
+accounts::LedgerOptions WithWallets(accounts::LedgerOptions ledger,
+                                    const wallets::WalletsConfig& config) {
+  ledger.built_in = wallets::BuiltInTypes(config);
+  return ledger;
+}
+
 }  // namespace
 
 App::App(ServerConfig config, program::Environment environment)
@@ -39,20 +46,22 @@ App::App(ServerConfig config, program::Environment environment)
       keyed_types_(
           {.path = config_.ledger.ledger.types_file, .built_in = accounts::DefaultTypesYaml()},
           {locks::LockTypeUse(), states::kStateUse}, shards_),
-      ledger_(config_.ledger, shards_, dispatcher_, registry_, tracing_.tracer()),
+      ledger_(WithWallets(config_.ledger, config_.wallets.wallets), shards_, dispatcher_, registry_,
+              tracing_.tracer()),
       locks_(config_.locks, keyed_types_, shards_, dispatcher_, tracing_.tracer()),
       states_(
           shards_, [this](size_t shard) { return keyed_types_.of(shard); },
           [this](size_t shard) -> accounts::Writer& { return ledger_.writer(shard); }, dispatcher_,
           registry_),
+      wallets_(config_.wallets, shards_, ledger_, dispatcher_, registry_),
       package_store_(shards_.pool(kHome), shards_.outbox(kHome), config_.packages.topic),
       package_service_(config_.packages, package_store_, dispatcher_, registry_),
       task_store_(shards_.pool(kHome)),
       task_runner_(config_.tasks, task_kinds_, task_store_, registry_, tracing_.tracer()),
       task_service_(task_kinds_, task_store_, task_runner_, dispatcher_),
       grpc_(config_.grpc, dispatcher_,
-            {&ledger_.service(), &locks_.service(), &states_.service(), &package_service_,
-             &task_service_}),
+            {&ledger_.service(), &locks_.service(), &states_.service(), &wallets_.service(),
+             &package_service_, &task_service_}),
       parts_("saldo-server") {
   registry_.AddProcessMetrics();
   if (environment.on_reload) environment.on_reload([this] { Reload(); });
@@ -68,6 +77,7 @@ App::App(ServerConfig config, program::Environment environment)
   parts_.Add(tracing_);
   parts_.Add(shards_);
   parts_.Add(locks_);
+  parts_.Add(wallets_.part());
   parts_.Add(grpc_);
 }
 

@@ -26,6 +26,7 @@
 #include "server/tasks/runner.h"
 #include "server/tasks/service.h"
 #include "server/tasks/store.h"
+#include "server/wallets/wallets.h"
 
 namespace saldo::server {
 
@@ -64,6 +65,7 @@ class App final : public runtime::Service {
   accounts::Ledger ledger_;
   locks::Locks locks_;
   states::States states_;
+  wallets::Wallets wallets_;
   packages::PackageStore package_store_;
   packages::PackageService package_service_;
   tasks::Kinds task_kinds_;

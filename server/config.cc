@@ -37,12 +37,16 @@ void Bind(config::Binder& binder, ServerConfig& config) {
     b.Section("writer", [&](config::Binder& w) { accounts::Bind(w, config.ledger.writer); });
   });
   binder.Section("locks", [&](config::Binder& b) { locks::Bind(b, config.locks); });
+  binder.Section("wallets", [&](config::Binder& b) { wallets::Bind(b, config.wallets.wallets); });
   binder.Section("jobs", [&](config::Binder& b) {
     jobs::Bind(b, config.jobs);
     b.Section("aggregation",
               [&](config::Binder& a) { accounts::Bind(a, config.ledger.aggregation); });
     b.Section("event_retention",
               [&](config::Binder& r) { accounts::Bind(r, config.ledger.event_retention); });
+    b.Section("wallet_holds", [&](config::Binder& h) { wallets::Bind(h, config.wallets.holds); });
+    b.Section("wallet_transfers",
+              [&](config::Binder& w) { wallets::Bind(w, config.wallets.transfers); });
     b.Section("tasks", [&](config::Binder& t) { tasks::Bind(t, config.tasks); });
   });
   binder.Check([&config] {

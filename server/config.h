@@ -13,6 +13,7 @@
 #include "server/locks/config.h"
 #include "server/packages/service.h"
 #include "server/tasks/config.h"
+#include "server/wallets/config.h"
 
 namespace saldo::server {
 
@@ -30,6 +31,7 @@ struct ServerConfig {
   packages::PackagesConfig packages;
   accounts::LedgerOptions ledger;
   locks::LocksConfig locks;
+  wallets::WalletsOptions wallets;  // sections wallets, jobs.wallet_holds, jobs.wallet_transfers
   jobs::JobsConfig jobs;
   tasks::TasksConfig tasks;  // jobs.tasks
 
