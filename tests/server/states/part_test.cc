@@ -3,11 +3,16 @@
 
 #include <catch2/catch.hpp>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/synchronization/blocking_counter.h"
+#include "common/base/status_macros.h"
+#include "common/runtime/thread.h"
+#include "server/states/store.h"
 #include "tests/server/states/states_fixture.h"
+#include "tests/support/test_env.h"
 
 namespace saldo::states {
 namespace {
@@ -164,6 +169,88 @@ TEST_CASE("of two servers that make one state, one does when it must not be ther
   CHECK(made == kStates);
   CHECK(refused == kStates * (kTries - 1));
   CHECK(ledger.Number("SELECT count(*) FROM states") == kStates);
+}
+
+constexpr absl::Duration kPatience = absl::Seconds(30);
+
+// Whether somebody waits for a lock of the ledger's database.
+bool SomebodyWaits(const StateLedger& ledger) {
+  return testing::Eventually(kPatience, [&] {
+    return ledger.Number(
+               "SELECT count(*) FROM pg_locks JOIN pg_database AS d ON d.oid = database "
+               "WHERE datname = current_database() AND NOT granted") > 0 ||
+           ledger.Number(
+               "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+               "AND datname = current_database()") > 0;
+  });
+}
+
+TEST_CASE("who finds no state may make it before all others, so that versions grow") {
+  const StateLedger ledger;
+  TestServer first(ledger);
+  TestServer second(ledger);
+  absl::StatusOr<int64_t> later = absl::UnknownError("not answered");
+  runtime::Thread other;
+  int64_t version = 0;
+  const absl::Status status = first.pool.Transact(
+      CallContext::WithTimeout(absl::Seconds(60)), {.name = "test.make", .max_attempts = 1},
+      [&](postgres::Transaction& tx) -> absl::Status {
+        const std::vector<Name> names = {{"progress", "1"}};
+        SALDO_RETURN_IF_ERROR(LockStates(tx, names, names).status());
+        static constexpr postgres::Statement kNext{"test.next", "SELECT nextval('batch_id_seq')"};
+        SALDO_RETURN_IF_ERROR(tx.Defer(kNext));
+        SALDO_ASSIGN_OR_RETURN(auto results, tx.Send());
+        SALDO_ASSIGN_OR_RETURN(const auto next, std::move(results.back()).One<int64_t>());
+        version = std::get<0>(next);
+        SALDO_ASSIGN_OR_RETURN(
+            const Before before,
+            TakeLocked(absl::MakeSpan(results).subspan(0, results.size() - 1), names, names));
+        if (!before.versions.empty()) return absl::InternalError("the state is there");
+        other = runtime::Thread(
+            "other", [&] { later = second.Make("later", Put(second.progress, "1", "2")); });
+        if (!SomebodyWaits(ledger)) return absl::InternalError("the other does not wait");
+        return Write(tx, version,
+                     {.made = {.types = {"progress"}, .keys = {"1"}, .documents = {"1"}},
+                      .replaced = {},
+                      .removed = {}});
+      });
+  other.Join();
+  INFO(status.ToString());
+  REQUIRE(status.ok());
+  REQUIRE(later.ok());
+  CHECK(*later > version);
+  CHECK(first.Read(first.progress, "1")->document == "2");
+}
+
+TEST_CASE("a state that goes while its change waits for it is made anew, or expected in vain") {
+  const StateLedger ledger;
+  TestServer server(ledger);
+  REQUIRE(server.Make("1", Put(server.progress, "1", "1")).ok());
+  const bool expects = GENERATE(false, true);
+  const int64_t version = server.Read(server.progress, "1")->version;
+  absl::StatusOr<int64_t> made = absl::UnknownError("not answered");
+  runtime::Thread other;
+  const absl::Status status = server.pool.Transact(
+      CallContext::WithTimeout(absl::Seconds(60)), {.name = "test.remove", .max_attempts = 1},
+      [&](postgres::Transaction& tx) -> absl::Status {
+        static constexpr postgres::Statement kRemove{"test.remove", "DELETE FROM states"};
+        SALDO_RETURN_IF_ERROR(tx.Query(kRemove).status());
+        other = runtime::Thread("other", [&] {
+          made = server.Make(
+              "2", Put(server.progress, "1", "2", expects ? std::optional(version) : std::nullopt));
+        });
+        return SomebodyWaits(ledger) ? absl::OkStatus() : absl::InternalError("nobody waits");
+      });
+  other.Join();
+  INFO(status.ToString());
+  REQUIRE(status.ok());
+  if (expects) {
+    CHECK(InfoOf(made.status())["current"] == "0");
+  } else {
+    REQUIRE(made.ok());
+    CHECK(*made > version);
+    CHECK(server.Read(server.progress, "1")->document == "2");
+  }
 }
 
 TEST_CASE("a type that was redefined elsewhere is not written by its old definition") {
