@@ -6,6 +6,7 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
@@ -22,6 +23,8 @@
 #include "google/rpc/status.pb.h"
 #include "hablof/logistic_package_api/v1/logistic_package_api.pb.h"
 #include "saldo/v1/account_service.pb.h"
+#include "saldo/v1/lock_service.pb.h"
+#include "saldo/v1/state_service.pb.h"
 #include "saldo/v1/task_service.pb.h"
 
 namespace saldo::cli {
@@ -32,9 +35,32 @@ namespace pb = google::protobuf;
 // Every service whose methods can be called by name. Naming a message links its file in.
 std::vector<const pb::ServiceDescriptor*> Services() {
   return {v1::WriteEventsRequest::descriptor()->file()->FindServiceByName("AccountService"),
+          v1::StatePut::descriptor()->file()->FindServiceByName("StateService"),
           hablof::logistic_package_api::v1::Package::descriptor()->file()->FindServiceByName(
               "LogisticPackageApiService"),
+          v1::LockToken::descriptor()->file()->FindServiceByName("LockService"),
           v1::Task::descriptor()->file()->FindServiceByName("TaskService")};
+}
+
+// Whether methods of several services have this name.
+bool IsShared(const std::string& method) {
+  const auto services = Services();
+  return std::count_if(services.begin(), services.end(), [&](const pb::ServiceDescriptor* service) {
+           return service->FindMethodByName(method) != nullptr;
+         }) > 1;
+}
+
+// "CreateWallet", or "StateService.Get" where others have a Get, too.
+std::string ShortName(const pb::MethodDescriptor& method) {
+  return IsShared(method.name()) ? absl::StrCat(method.service()->name(), ".", method.name())
+                                 : method.name();
+}
+
+// Also by the full name, as StateService.Get where Get is enough, or as gRPC has it.
+bool IsName(const std::string& name, const pb::MethodDescriptor& method) {
+  return name == ShortName(method) ||
+         name == absl::StrCat(method.service()->name(), ".", method.name()) ||
+         name == absl::StrCat(method.service()->full_name(), "/", method.name());
 }
 
 CommandSpec Spec() {
@@ -47,7 +73,7 @@ CommandSpec Spec() {
     for (int i = 0; i < service->method_count(); ++i) {
       const pb::MethodDescriptor* method = service->method(i);
       if (method->client_streaming()) continue;
-      absl::StrAppend(&spec.about, "\n  ", method->name(), "  {");
+      absl::StrAppend(&spec.about, "\n  ", ShortName(*method), "  {");
       const pb::Descriptor* input = method->input_type();
       for (int f = 0; f < input->field_count(); ++f) {
         absl::StrAppend(&spec.about, f == 0 ? "" : ", ", input->field(f)->json_name());
@@ -69,8 +95,8 @@ absl::StatusOr<const pb::MethodDescriptor*> FindMethod(const std::string& name) 
     for (int i = 0; i < service->method_count(); ++i) {
       const pb::MethodDescriptor* method = service->method(i);
       if (method->client_streaming()) continue;  // one answer is what this command shows
-      if (method->name() == name) return method;
-      absl::StrAppend(&known, known.empty() ? "" : ", ", method->name());
+      if (IsName(name, *method)) return method;
+      absl::StrAppend(&known, known.empty() ? "" : ", ", ShortName(*method));
     }
   }
   return UsageError(absl::StrCat("there is no method '", name, "'; there are ", known));

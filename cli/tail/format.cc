@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "hablof/proto/v1/package_event.pb.h"
 #include "saldo/v1/account_event.pb.h"
+#include "saldo/v1/state_event.pb.h"
 
 namespace saldo::cli {
 namespace {
@@ -42,8 +43,9 @@ std::string EventToJson(hablof::proto::v1::PackageEvent event) {
   return json;
 }
 
-std::optional<std::string> AccountEventToJson(const std::string& value) {
-  v1::AccountEvent event;
+template <typename Event>
+std::optional<std::string> ToJson(const std::string& value) {
+  Event event;
   std::string json;
   if (!event.ParseFromString(value) || !pb::util::MessageToJsonString(event, &json).ok())
     return std::nullopt;
@@ -53,9 +55,12 @@ std::optional<std::string> AccountEventToJson(const std::string& value) {
 // By what the message says that it is, where that is known here.
 std::string FormatBody(const kafka::ReceivedMessage& message) {
   const std::string* type = message.FindHeader("ce_type");
-  if (type != nullptr && *type == v1::AccountEvent::descriptor()->full_name()) {
-    if (const auto json = AccountEventToJson(*message.value)) return *json;
-  }
+  std::optional<std::string> json;
+  if (type != nullptr && *type == v1::AccountEvent::descriptor()->full_name())
+    json = ToJson<v1::AccountEvent>(*message.value);
+  if (type != nullptr && *type == v1::StateEvent::descriptor()->full_name())
+    json = ToJson<v1::StateEvent>(*message.value);
+  if (json.has_value()) return *json;
   return FormatValue(*message.value);
 }
 

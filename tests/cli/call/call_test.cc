@@ -89,6 +89,16 @@ TEST_CASE_METHOD(Fixture, "a call prints the answer as JSON, in the spelling of 
   CHECK_THAT(Call({"DescribePackageV1"}).text, Catch::Contains("\"ID\": \"0\""));
 }
 
+TEST_CASE_METHOD(Fixture, "a method may be named with its service") {
+  for (const std::string name :
+       {"LogisticPackageApiService.DescribePackageV1",
+        "hablof.logistic_package_api.v1.LogisticPackageApiService/DescribePackageV1"}) {
+    INFO(name);
+    CHECK_THAT(Call({name}).text, Catch::Contains("\"ID\": \"0\""));
+  }
+  CHECK_THAT(Call({"StateService.Get"}).text, Catch::Contains("UNIMPLEMENTED"));
+}
+
 TEST_CASE_METHOD(Fixture, "a failed call shows its code and details") {
   const Outcome outcome = Call({"CreatePackageV1", "{}"});
   CHECK(outcome.code == 1);

@@ -6,6 +6,7 @@
 #include "absl/time/time.h"
 #include "hablof/proto/v1/package_event.pb.h"
 #include "saldo/v1/account_event.pb.h"
+#include "saldo/v1/state_event.pb.h"
 
 namespace saldo::cli {
 namespace {
@@ -63,6 +64,17 @@ TEST_CASE("an event of an account is decoded when its header says that it is one
   CHECK_THAT(FormatMessage(message), !Catch::Contains("{"));
   message.headers = {{"ce_type", "saldo.v1.AccountEvent"}};
   CHECK_THAT(FormatMessage(message), Catch::Contains("{\"amount\":\"12.50\"}"));
+}
+
+TEST_CASE("a change of a state is decoded when its header says that it is one") {
+  v1::StateEvent event;
+  event.set_type("import_state");
+  event.set_deleted(true);
+  kafka::ReceivedMessage message;
+  message.value = event.SerializeAsString();
+  message.headers = {{"ce_type", "saldo.v1.StateEvent"}};
+  CHECK_THAT(FormatMessage(message),
+             Catch::Contains("{\"type\":\"import_state\",\"deleted\":true}"));
 }
 
 }  // namespace
