@@ -20,8 +20,8 @@ CallContext Call() { return CallContext::WithTimeout(kCallTimeout); }
 // What lives from taking the lock to losing it. Members are destroyed in reverse order, each after
 // those that use it.
 struct Pipeline::Session {
-  Session(const PipelineOptions& options, const Encoder& encoder, postgres::Pool& pool,
-          const trace::Tracer& tracer, RelayMetrics& metrics,
+  Session(const std::string& shard, const PipelineOptions& options, const Encoder& encoder,
+          postgres::Pool& pool, const trace::Tracer& tracer, RelayMetrics& metrics,
           std::unique_ptr<kafka::Producer> producer,
           std::unique_ptr<postgres::Connection> cursor_connection, int64_t cursor)
       : window(options.window_messages_max, options.window_bytes_max, cursor),
@@ -30,7 +30,8 @@ struct Pipeline::Session {
         sender({*kafka, slots, window, dead_letters, encoder, tracer, metrics}, options.retry,
                options.window_messages_max),
         producers(options.producers, options.chunks_max, encoder, *kafka, slots, sender),
-        cleaner(options.cleaner, std::move(cursor_connection), pool, window, dead_letters, metrics),
+        cleaner(shard, options.cleaner, std::move(cursor_connection), pool, window, dead_letters,
+                metrics),
         sender_thread("sender", [this] { sender.Run(); }),
         cleaner_thread("cleaner", [this] { cleaner.Run(cleaner_stop); }) {}
 
@@ -125,7 +126,7 @@ absl::Status Pipeline::RunSession() {
   SALDO_ASSIGN_OR_RETURN(const int64_t cursor, reader.Cursor(Call()));
   SALDO_ASSIGN_OR_RETURN(std::unique_ptr<kafka::Producer> producer,
                          kafka::Producer::Create(kafka_options_));
-  Session session(options_, encoder_, pool_, tracer_, metrics_, std::move(producer),
+  Session session(identity_.name, options_, encoder_, pool_, tracer_, metrics_, std::move(producer),
                   std::move(cursor_connection), cursor);
   active_.store(true, std::memory_order_relaxed);
   metrics_.active.Set(1);

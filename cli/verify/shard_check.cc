@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "cli/args.h"
+#include "cli/verify/placement.h"
 #include "common/base/status_macros.h"
 
 namespace saldo::cli::verify {
@@ -38,9 +39,9 @@ void Print(const VerifyOptions& options, const std::string& text) {
   std::fflush(stdout);
 }
 
-ShardCheck::ShardCheck(std::string shard, const VerifyOptions& options)
-    : options_(options), progress_(isatty(STDERR_FILENO) == 1) {
-  report_.shard = std::move(shard);
+ShardCheck::ShardCheck(const shards::ShardMap& map, size_t shard, const VerifyOptions& options)
+    : map_(map), shard_(shard), options_(options), progress_(isatty(STDERR_FILENO) == 1) {
+  report_.shard = map.name(shard);
 }
 
 absl::Status ShardCheck::Begin(postgres::Transaction& tx) {
@@ -53,27 +54,38 @@ absl::Status ShardCheck::Run(postgres::Transaction& tx) {
   Print(options_, HeadText(report_.ledger));
   for (const Check& check : Checks()) {
     if (check.all_types && !options_.type.empty()) continue;
-    if (check.scope == Scope::kLedger) SALDO_RETURN_IF_ERROR(RunOne(tx, check, nullptr));
+    if (check.scope == Scope::kLedger) SALDO_RETURN_IF_ERROR(RunStatement(tx, check, nullptr));
     for (const LedgerType* type : types_) {
       if (check.scope == Scope::kLedger) break;
       if (check.scope == Scope::kTypeWithBalance && !type->keeps_balance) continue;
-      SALDO_RETURN_IF_ERROR(RunOne(tx, check, type));
+      SALDO_RETURN_IF_ERROR(RunStatement(tx, check, type));
     }
+  }
+  if (map_.size() == 1 || !options_.type.empty()) return absl::OkStatus();
+  for (const Placed& placed : AllPlaced()) {
+    SALDO_RETURN_IF_ERROR(
+        RunOne({.name = placed.name, .unit = placed.unit, .type = "", .finding = {}, .took = {}},
+               [&] { return CheckPlacement(tx, placed, map_, shard_); }));
   }
   return absl::OkStatus();
 }
 
-absl::Status ShardCheck::RunOne(postgres::Transaction& tx, const Check& check,
-                                const LedgerType* type) {
+absl::Status ShardCheck::RunStatement(postgres::Transaction& tx, const Check& check,
+                                      const LedgerType* type) {
+  return RunOne({.name = check.name,
+                 .unit = check.unit,
+                 .type = type == nullptr ? "" : type->name,
+                 .finding = {},
+                 .took = {}},
+                [&] { return verify::Run(tx, check, report_.ledger, type, options_.since); });
+}
+
+absl::Status ShardCheck::RunOne(CheckResult result,
+                                absl::FunctionRef<absl::StatusOr<Finding>()> find_out) {
   if (stopped()) return absl::OkStatus();
-  CheckResult result{.name = check.name,
-                     .unit = check.unit,
-                     .type = type == nullptr ? "" : type->name,
-                     .finding = {},
-                     .took = {}};
   if (progress_) absl::FPrintF(stderr, "...    %s", Title(result.name, result.type));
   const absl::Time start = absl::Now();
-  absl::StatusOr<Finding> finding = verify::Run(tx, check, report_.ledger, type, options_.since);
+  absl::StatusOr<Finding> finding = find_out();
   if (progress_) absl::FPrintF(stderr, "\r\x1b[K");
   SALDO_RETURN_IF_ERROR(finding.status());
   result.finding = *std::move(finding);

@@ -1,13 +1,17 @@
 // `saldo verify` on one database: its snapshot, and the checks that were asked for.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "cli/verify/format.h"
 #include "cli/verify/store.h"
 #include "common/postgres/transaction.h"
+#include "common/shards/shard_map.h"
 
 namespace saldo::cli::verify {
 
@@ -20,8 +24,8 @@ struct VerifyOptions {
 
 class ShardCheck {
  public:
-  // `options` outlives it.
-  ShardCheck(std::string shard, const VerifyOptions& options);
+  // One shard of `map`, where there are several. What is referred to outlives it.
+  ShardCheck(const shards::ShardMap& map, size_t shard, const VerifyOptions& options);
 
   // First of all in a transaction that is REPEATABLE READ. A usage error when there is no such
   // type.
@@ -37,8 +41,12 @@ class ShardCheck {
   bool stopped() const { return differs_ && options_.fail_fast; }
 
  private:
-  absl::Status RunOne(postgres::Transaction& tx, const Check& check, const LedgerType* type);
+  // Makes one check, of which `result` has the names.
+  absl::Status RunOne(CheckResult result, absl::FunctionRef<absl::StatusOr<Finding>()> find_out);
+  absl::Status RunStatement(postgres::Transaction& tx, const Check& check, const LedgerType* type);
 
+  const shards::ShardMap& map_;
+  const size_t shard_;
   const VerifyOptions& options_;
   const bool progress_;  // what is under way is shown on a terminal
   std::vector<const LedgerType*> types_;

@@ -69,7 +69,7 @@ class Verification {
         options_(options),
         over_all_(databases.sharded() && selected.size() == databases.size()) {
     checks_.reserve(selected.size());
-    for (const size_t shard : selected_) checks_.emplace_back(databases.name(shard), options);
+    for (const size_t shard : selected_) checks_.emplace_back(databases.map(), shard, options);
   }
 
   absl::StatusOr<int> Run() {

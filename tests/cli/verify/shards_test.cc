@@ -10,8 +10,11 @@
 namespace saldo::cli::verify {
 namespace {
 
+// Clients are where the SHA-1 of their ids says: 356a... for "1", b658... for "0", and so on.
 struct Shards {
   Shards() {
+    a.clients = {1, 3, 4};
+    b.clients = {0, 2, 5, 6};
     a.Fill();
     b.Write("b");
     b.Sequence();
@@ -41,16 +44,16 @@ TEST_CASE("all shards are checked, alone and together") {
   Outcome outcome = shards.Check();
   INFO(outcome.text);
   CHECK(outcome.code == 0);
-  const std::string a = Part(outcome.text, "shard a\n", "shard b\n");
+  const std::string a = Part(outcome.text, "shard a\n", "\nshard b\n");
   CHECK_THAT(a, Catch::Contains("events of wallet             93 events") &&
-                    Catch::Contains("all 20 checks agree\n"));
-  const std::string b = Part(outcome.text, "shard b\n", "all shards together\n");
+                    Catch::Contains("all 23 checks agree\n"));
+  const std::string b = Part(outcome.text, "\nshard b\n", "all shards together\n");
   CHECK_THAT(b, Catch::Contains("events of wallet             30 events") &&
-                    Catch::Contains("all 20 checks agree\n"));
+                    Catch::Contains("all 23 checks agree\n"));
   // Every third of 90 and of 30 requests is balanced, of two events each.
   CHECK_THAT(Part(outcome.text, "all shards together\n", "<end>"),
              Catch::Contains("ok     balanced of RUB              80 events") &&
-                 Catch::EndsWith("all 41 checks of 2 shards agree\n"));
+                 Catch::EndsWith("all 47 checks of 2 shards agree\n"));
   outcome = shards.Check({"--json"});
   CHECK(outcome.code == 0);
   CHECK_THAT(
@@ -74,11 +77,11 @@ TEST_CASE("a difference is found on its shard, and in the sum") {
   Outcome outcome = shards.Check();
   INFO(outcome.text);
   CHECK(outcome.code == 1);
-  CHECK(Part(outcome.text, "shard a\n", "shard b\n").find("WRONG") == std::string::npos);
-  CHECK_THAT(Part(outcome.text, "shard b\n", "all shards together\n"),
+  CHECK(Part(outcome.text, "shard a\n", "\nshard b\n").find("WRONG") == std::string::npos);
+  CHECK_THAT(Part(outcome.text, "\nshard b\n", "all shards together\n"),
              Catch::Contains("batch 1: its balanced events in RUB make 0.25, not 0"));
   CHECK(outcome.Has("over all shards balanced events make 0.25, not 0: shard a 0, shard b 0.25\n"));
-  CHECK(outcome.Has(" of 41 checks of 2 shards found differences\n"));
+  CHECK(outcome.Has(" of 47 checks of 2 shards found differences\n"));
   outcome = shards.Check({"--json"});
   CHECK(outcome.code == 1);
   CHECK_THAT(outcome.text, Catch::StartsWith("{\"agrees\": false"));
@@ -92,17 +95,48 @@ TEST_CASE("a difference is found on its shard, and in the sum") {
   CHECK_FALSE(outcome.Has("shard b"));
 }
 
+TEST_CASE("what is on the wrong shard is found") {
+  Shards shards;
+  CHECK_THAT(shards.Check().text,
+             Catch::Contains("ok     account placement            8 accounts"));
+  shards.a.Query("UPDATE accounts SET key = E'0\\x1fRUB' WHERE key = E'1\\x1fRUB' AND type_id = 2");
+  for (const TestLedger* ledger : {&shards.a, &shards.b}) {
+    ledger->Query(
+        "INSERT INTO keyed_types (kind, name, key_attributes, sharding_attributes) VALUES "
+        "('lock', 'import', '{shop string, client_id integer}', '{client_id}'), "
+        "('state', 'job', '{name string}', '{name}')");
+    ledger->Query("INSERT INTO locks (type, key) VALUES ('import', E's\\x1f1')");
+    ledger->Query(
+        "INSERT INTO states (type, key, version, document) VALUES ('job', '2', 1, '{}'), "
+        "('gone', '1', 1, '{}')");
+  }
+  const Outcome outcome = shards.Check();
+  INFO(outcome.text);
+  CHECK(outcome.code == 1);
+  const std::string a = Part(outcome.text, "shard a\n", "\nshard b\n");
+  CHECK_THAT(a, Catch::Contains("1 difference, the first:\n       wallet{client_id=0, "
+                                "currency=RUB} is here, and belongs on shard b\n") &&
+                    Catch::Contains("ok     lock placement               1 locks") &&
+                    Catch::Contains("WRONG  state placement              1 states") &&
+                    Catch::Contains("job{name=2} is here, and belongs on shard b\n"));
+  const std::string b = Part(outcome.text, "\nshard b\n", "all shards together\n");
+  CHECK_THAT(b,
+             Catch::Contains("ok     account placement ") &&
+                 Catch::Contains("import{shop=s, client_id=1} is here, and belongs on shard a\n") &&
+                 Catch::Contains("ok     state placement              1 states"));
+}
+
 TEST_CASE("a shard that cannot be checked does not keep the others from it") {
   Shards shards;
   const ShardsFile away(shards.a.dsn(), kNobody);
   Outcome outcome = Verify({away.option()});
   INFO(outcome.text);
   CHECK(outcome.code == 2);
-  CHECK_THAT(Part(outcome.text, "shard a\n", "shard b\n"),
-             Catch::Contains("all 20 checks agree\n"));
+  CHECK_THAT(Part(outcome.text, "shard a\n", "\nshard b\n"),
+             Catch::Contains("all 23 checks agree\n"));
   CHECK(outcome.Has("could not be checked\n"));
   CHECK(outcome.Has("saldo verify: shard b: "));
-  CHECK(outcome.Has("all 20 checks of 1 shards agree; 1 could not be checked\n"));
+  CHECK(outcome.Has("all 23 checks of 1 shards agree; 1 could not be checked\n"));
   CHECK_FALSE(outcome.Has("all shards together"));
   outcome = Verify({away.option(), "--json"});
   CHECK(outcome.code == 2);

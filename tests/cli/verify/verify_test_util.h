@@ -67,7 +67,7 @@ struct TestLedger : accounts::LedgerDatabase {
     bool good = true;
     for (int i = 0; i < 30; ++i) {
       const int64_t at = 1730520000 + i * 4000;
-      const int client = i % 4;
+      const int client = clients[static_cast<size_t>(i) % clients.size()];
       std::vector<v1::NewEvent> events = {
           At(accounts::Event("wallet", client, absl::StrCat(i % 7 + 1, ".5")), at),
           At(accounts::Event("fee", client, absl::StrCat("-", i % 7 + 1, ".5")), at)};
@@ -127,6 +127,7 @@ struct TestLedger : accounts::LedgerDatabase {
     Write("c");
   }
 
+  std::vector<int> clients = {0, 1, 2, 3};
   accounts::TestWriter writer{dsn()};
 };
 
