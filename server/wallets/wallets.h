@@ -28,6 +28,9 @@ class Wallets {
   // Calls need it. Stopped after calls, and before the shards.
   runtime::Service& part() { return core_; }
 
+  WalletCore& core() { return core_; }
+  TransferDriver& transfers() { return transfers_; }
+
  private:
   WalletCore core_;
   TransferDriver transfers_;

@@ -93,6 +93,7 @@ class EventCheck {
 std::string UnknownType(const std::string& name, const AccountTypes& types) {
   std::string known;
   for (const AccountType& type : types.all()) {
+    if (type.built_in) continue;
     absl::StrAppend(&known, known.empty() ? "" : ", ", type.name);
   }
   return absl::StrCat("there is no account type '", AsAbsl(text::CutUtf8(name, kShownBytesMax)),
