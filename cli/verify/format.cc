@@ -56,17 +56,18 @@ std::string HeadText(const Ledger& ledger) {
       ", with days of ", ledger.time_zone, "\n");
 }
 
-std::string ResultText(const CheckResult& result) {
+std::string ResultText(const CheckResult& result, size_t width) {
   const Finding& finding = result.finding;
   const std::string title = Title(result.name, result.type);
-  if (finding.wrong == 0) {
-    return absl::StrFormat("ok     %-28s %d %s, %.1f s\n", title, finding.checked,
-                           AsAbsl(result.unit), absl::ToDoubleSeconds(result.took));
+  std::string text = absl::StrFormat("%-6s %-*s %d %s, %.1f s", finding.wrong == 0 ? "ok" : "WRONG",
+                                     static_cast<int>(width), title, finding.checked,
+                                     AsAbsl(result.unit), absl::ToDoubleSeconds(result.took));
+  if (finding.wrong > 0) {
+    absl::StrAppendFormat(&text, "; %d %s, the first:\n       %s", finding.wrong,
+                          finding.wrong == 1 ? "difference" : "differences",
+                          OneLine(finding.first));
   }
-  return absl::StrFormat("WRONG  %-28s %d %s, %.1f s; %d %s, the first:\n       %s\n", title,
-                         finding.checked, AsAbsl(result.unit), absl::ToDoubleSeconds(result.took),
-                         finding.wrong, finding.wrong == 1 ? "difference" : "differences",
-                         OneLine(finding.first));
+  return text + "\n";
 }
 
 std::string SummaryText(const std::vector<CheckResult>& results, bool stopped) {

@@ -1,6 +1,7 @@
 // What `saldo verify` prints.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,8 +25,10 @@ struct CheckResult {
 std::string Title(std::string_view check, std::string_view type);
 
 std::string HeadText(const Ledger& ledger);
-// One line, and a second one with the first difference.
-std::string ResultText(const CheckResult& result);
+inline constexpr size_t kTitleWidth = 28;
+
+// One line, and a second one with the first difference. Titles are filled up to `width`.
+std::string ResultText(const CheckResult& result, size_t width = kTitleWidth);
 // `stopped`: at the first difference, so that not all checks were made.
 std::string SummaryText(const std::vector<CheckResult>& results, bool stopped);
 // All of the above for programs.

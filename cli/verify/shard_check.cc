@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -47,6 +48,13 @@ ShardCheck::ShardCheck(const shards::ShardMap& map, size_t shard, const VerifyOp
 absl::Status ShardCheck::Begin(postgres::Transaction& tx) {
   SALDO_ASSIGN_OR_RETURN(report_.ledger, TakeSnapshot(tx));
   SALDO_ASSIGN_OR_RETURN(types_, Select(report_.ledger, options_.type));
+  for (const Check& check : Checks()) {
+    if (check.scope == Scope::kLedger) continue;
+    for (const LedgerType* type : types_) {
+      if (check.scope == Scope::kType || type->keeps_balance)
+        width_ = std::max(width_, Title(check.name, type->name).size());
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -90,7 +98,7 @@ absl::Status ShardCheck::RunOne(CheckResult result,
   SALDO_RETURN_IF_ERROR(finding.status());
   result.finding = *std::move(finding);
   result.took = absl::Now() - start;
-  Print(options_, ResultText(result));
+  Print(options_, ResultText(result, width_));
   if (result.finding.wrong > 0) differs_ = true;
   report_.results.push_back(std::move(result));
   return absl::OkStatus();

@@ -50,6 +50,7 @@ class ShardCheck {
   const VerifyOptions& options_;
   const bool progress_;  // what is under way is shown on a terminal
   std::vector<const LedgerType*> types_;
+  size_t width_ = kTitleWidth;  // of the longest title
   ShardReport report_;
   bool differs_ = false;
 };

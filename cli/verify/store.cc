@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "cli/verify/wallet_checks.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/postgres/result.h"
@@ -364,6 +365,10 @@ constexpr Check kChecks[] = {
     {"balanced", "batches", Scope::kLedger, true, kBalanced},
     {"imbalances", "assets", Scope::kLedger, false, kImbalances},
     {"requests", "requests", Scope::kLedger, true, kRequests},
+    {"wallets", "wallets", Scope::kLedger, false, kWallets},
+    {"held", "accounts", Scope::kLedger, false, kHeld},
+    {"in transit", "accounts", Scope::kLedger, false, kInTransit},
+    {"clearing", "accounts", Scope::kLedger, false, kClearing},
 };
 
 std::string Pairs(const std::vector<std::string_view>& attributes, std::string_view values) {

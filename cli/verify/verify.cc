@@ -15,6 +15,7 @@
 #include "cli/verify/cross_shard.h"
 #include "cli/verify/format.h"
 #include "cli/verify/shard_check.h"
+#include "cli/verify/transfers.h"
 #include "common/base/call_context.h"
 #include "common/base/status_macros.h"
 #include "common/postgres/transaction.h"
@@ -128,6 +129,39 @@ class Verification {
       stopped_ = checks_[i].stopped();
       Tell(selected_[i], checks_[i]);
     }
+    if (facts_.size() == databases_.size() && !stopped_) CheckTransfers(txs);
+  }
+
+  // Of two shards each; counterparts are read outside the snapshots.
+  void CheckTransfers(const std::vector<postgres::Transaction*>& txs) {
+    std::vector<std::unique_ptr<postgres::Connection>> connections(databases_.size());
+    const auto later =
+        [&](size_t shard, const postgres::Statement& statement,
+            const std::vector<std::string>& ids) -> absl::StatusOr<postgres::Result> {
+      if (connections[shard] == nullptr) {
+        SALDO_ASSIGN_OR_RETURN(connections[shard],
+                               databases_.ConnectToCurrent(shard, kStartTimeout));
+      }
+      postgres::Result result;
+      SALDO_RETURN_IF_ERROR(postgres::RunTransaction(
+          *connections[shard], CallContext(absl::InfiniteFuture()),
+          {.name = "verify.transfers", .read_only = true, .max_attempts = 1},
+          [&](postgres::Transaction& tx) -> absl::Status {
+            SALDO_ASSIGN_OR_RETURN(result, tx.Query(statement, ids));
+            return absl::OkStatus();
+          }));
+      return result;
+    };
+    const auto check = [&](const char* name, auto function) {
+      verify::CheckResult result{
+          .name = name, .unit = "transfers", .type = "", .finding = {}, .took = {}};
+      absl::StatusOr<verify::Finding> finding = function(txs, databases_.map(), later);
+      if (!finding.ok()) return checks_[0].Fail(finding.status());
+      result.finding = *std::move(finding);
+      transfers_.push_back(std::move(result));
+    };
+    check("transfer credits", verify::CheckCredits);
+    check("transfer ends", verify::CheckEnds);
   }
 
   absl::Status CheckOne(postgres::Transaction& tx, ShardCheck* check) {
@@ -171,6 +205,7 @@ class Verification {
     std::optional<std::vector<verify::CheckResult>> over_all;
     if (facts_.size() == databases_.size()) {
       over_all = verify::CheckOverAll(facts_);
+      over_all->insert(over_all->end(), transfers_.begin(), transfers_.end());
       verify::Print(options_, "all shards together\n");
       for (const verify::CheckResult& result : *over_all) {
         differs |= result.finding.wrong > 0;
@@ -191,6 +226,7 @@ class Verification {
       over_all_;  // whether all shards are checked, so that something can be said of their sum
   std::vector<ShardCheck> checks_;
   std::vector<verify::ShardFacts> facts_;
+  std::vector<verify::CheckResult> transfers_;
   bool stopped_ = false;
 };
 
