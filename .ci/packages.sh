@@ -7,6 +7,7 @@ packages_build=(
   libyaml-cpp-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
 )
 packages_servers=(maven openjdk-17-jre-headless postgresql-15)
+packages_observe=(prometheus)
 packages_check=(clang-format-14 clang-tidy-14 git jq shellcheck)
 
 # Prints those of the given packages that are not installed.
@@ -42,6 +43,16 @@ install_packages() {
     local result=$?
     as_root mv "$settings.saldo" "$settings" || return 1
     ((result == 0)) || return 1
+  fi
+  # That of Prometheus would start one on port 9090, now and after each boot. A policy that is there already stays.
+  local policy=/usr/sbin/policy-rc.d
+  if [[ " $* " == *' prometheus '* && ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" && as_root chmod 755 "$policy" || return 1
+    apt_install prometheus
+    local result=$?
+    as_root rm -f "$policy"
+    ((result == 0)) || return 1
+    if command -v systemctl >/dev/null; then as_root systemctl disable prometheus; fi
   fi
   apt_install "$@"
 }
