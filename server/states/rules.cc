@@ -129,6 +129,7 @@ absl::StatusOr<std::vector<Change>> CheckStates(const v1::WriteEventsRequest& re
     return bad.Build();
   }
   std::vector<Change> changes;
+  changes.reserve(static_cast<size_t>(request.states_size()));
   for (int i = 0; i < request.states_size(); ++i)
     changes.push_back(CheckPut(absl::StrCat("states[", i, "]."), request.states(i), types, bad));
   SALDO_RETURN_IF_ERROR(bad.Build());
