@@ -79,7 +79,7 @@ class Backups {
     stack_.postgres().Stop();
     std::filesystem::remove_all(data_);
     std::filesystem::rename(File("base"), data_);
-    std::ofstream(data_ + "/recovery.signal");
+    REQUIRE(devstack::WriteFile(data_ + "/recovery.signal", "").ok());
     std::ofstream(data_ + "/postgresql.auto.conf", std::ios::app)
         << "restore_command = 'cp " << File("archive") << "/%f %p'\n"
         << "recovery_target_name = '" << target << "'\n"
