@@ -55,8 +55,8 @@ TEST_CASE("a server takes a new types file on SIGHUP, refuses a bad one, and goe
   server.Write(kWallet + kPoints);
   REQUIRE(server.child->Signal(SIGHUP).ok());
   REQUIRE(server.Logs("account types reloaded"));
-  CHECK(server.database.Query("SELECT name FROM account_types ORDER BY type_id") ==
-        "wallet\npoints");
+  CHECK(server.database.Query("SELECT name FROM account_types WHERE name NOT LIKE 'saldo%' "
+                              "ORDER BY type_id") == "wallet\npoints");
   server.Write("  - {name: wallet, key: []}\n");
   REQUIRE(server.child->Signal(SIGHUP).ok());
   CHECK(server.Logs("types.0.key: got 0 items"));
