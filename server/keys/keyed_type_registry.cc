@@ -63,7 +63,10 @@ absl::Status KeyedTypeRegistry::Reload() {
 
 absl::Status KeyedTypeRegistry::CheckFile() const {
   const absl::Status status = ReadKeyedTypes(file_).status();
-  if (!status.ok()) LogFaults("types of locks and states not reloaded", file_, status);
+  if (!status.ok()) {
+    refused_.Increment();
+    LogFaults("types of locks and states not reloaded", file_, status);
+  }
   return status;
 }
 

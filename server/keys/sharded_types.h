@@ -33,7 +33,7 @@ class ShardedTypes {
   ShardedTypes(const TypesFile& file, const std::vector<KeyedTypeUse>& uses,
                shards::ShardSet& shards);
 
-  // Whether the file could be loaded, by itself; each fault is logged.
+  // Whether the file could be loaded anew, by itself; see KeyedTypeRegistry::CheckFile.
   absl::Status CheckFile() const { return registries_.front()->CheckFile(); }
   // Reads the types again, for all shards that have started. The first failure is the answer; a
   // shard that takes the new types works with them, also when another one does not.

@@ -171,7 +171,7 @@ absl::Status Held(const Claim& claim, const Holder& holder) {
   const std::string lock = claim.lock.Describe();
   const std::string mode = holder.exclusive ? "exclusive" : "shared";
   const std::string until =
-      absl::FormatTime(absl::RFC3339_full, holder.expires_at, absl::UTCTimeZone());
+      absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", holder.expires_at, absl::UTCTimeZone());
   return rpc::WithErrorInfo(
       absl::FailedPreconditionError(
           absl::StrCat(lock, " is held by ", holder.owner, ", ", mode, ", until ", until)),

@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 #include <csignal>
+#include <string>
+#include <vector>
 
 #include "common/postgres/error.h"
 #include "common/runtime/thread.h"
@@ -178,6 +180,10 @@ TEST_CASE("a notification ends the wait for it") {
   CHECK(listener->WaitForNotification(absl::Milliseconds(1)).value() == false);
   REQUIRE(speaker->Query(Soon(), Statement{"test.notify", "NOTIFY news"}).ok());
   CHECK(listener->WaitForNotification(absl::Seconds(10)).value() == true);
+  REQUIRE(speaker->Query(Soon(), Statement{"test.tell", "NOTIFY news, 'of today'"}).ok());
+  std::vector<std::string> told;
+  CHECK(listener->WaitForNotification(absl::Seconds(10), &told).value() == true);
+  CHECK(told == std::vector<std::string>{"of today"});
 }
 
 }  // namespace saldo::postgres

@@ -1,0 +1,263 @@
+// Random histories of one lock in a database, against what a simple model says.
+#include "server/locks/store.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "google/rpc/error_details.pb.h"
+#include "server/keys/keyed_type_store.h"
+#include "server/keys/keyed_types_file.h"
+#include "tests/support/migrated_database.h"
+#include "tests/support/test_env.h"
+
+namespace saldo::locks {
+namespace {
+
+constexpr absl::Duration kTtl = absl::Hours(1);
+constexpr absl::Duration kWait = absl::Minutes(30);
+
+CallContext Soon() { return CallContext::WithTimeout(absl::Seconds(60)); }
+
+struct Fixture {
+  testing::MigratedDatabase database;
+  metrics::Registry metrics;
+  postgres::Pool pool{{.connection = {.dsn = database.dsn()}}, metrics};
+  LockStore store{pool};
+  std::shared_ptr<const keys::KeyedTypes> types;
+
+  Fixture() { Define("locks: [{name: l, key: [{name: id}]}]"); }
+
+  void Define(const std::string& yaml) {
+    const auto parsed = keys::ParseKeyedTypes("t", yaml);
+    REQUIRE(parsed.ok());
+    auto synced = keys::KeyedTypeStore(pool, {LockTypeUse()}).Sync(Soon(), *parsed);
+    INFO(synced.status());
+    REQUIRE(synced.ok());
+    types = std::make_shared<const keys::KeyedTypes>(*std::move(synced));
+  }
+  LockName Name(const std::string& key = "1") const {
+    return {.types = types, .type = types->Find(keys::KeyedKind::kLock, "l"), .key = key};
+  }
+  Claim ClaimOf(const std::string& owner, bool exclusive) const {
+    return {.lock = Name(), .owner = owner, .exclusive = exclusive, .ttl = kTtl};
+  }
+};
+
+std::string ReasonOf(const absl::Status& status) {
+  google::rpc::ErrorInfo info;
+  return rpc::GetDetail(status, &info) ? info.reason() : status.ToString();
+}
+
+// The lock as a list of grants and a queue, without a clock: tests make things expire.
+class Model {
+ public:
+  Model(Fixture& fixture, std::mt19937_64& random) : fixture_(fixture), random_(random) {}
+
+  void Step() {
+    switch (Pick(8)) {
+      case 0:
+      case 1:
+      case 2:
+        return Acquire(absl::StrCat("o", Pick(5)), Pick(2) == 0, std::nullopt, Pick(3) > 0);
+      case 3:
+        if (!queue_.empty()) Retry(std::next(queue_.begin(), Pick(queue_.size()))->first);
+        return;
+      case 4:
+        return Release();
+      case 5:
+        return Renew();
+      case 6:
+        return Expire();
+      default:
+        return LapseOrLeave();
+    }
+  }
+
+  void CheckStored() {
+    const auto found = fixture_.store.Get(Soon(), fixture_.Name());
+    REQUIRE(found.ok());
+    std::string stored, expected;
+    for (const Holder& holder : found->first)
+      absl::StrAppend(&stored, holder.token, holder.owner, holder.exclusive, " ");
+    for (const auto& [token, grant] : grants_) {
+      if (grant.alive) absl::StrAppend(&expected, token, grant.owner, grant.exclusive, " ");
+    }
+    CHECK(stored == expected);
+    const auto waiting = std::count_if(queue_.begin(), queue_.end(),
+                                       [](const auto& place) { return place.second.alive; });
+    CHECK(found->second == waiting);
+  }
+
+ private:
+  struct Entry {
+    std::string owner;
+    bool exclusive;
+    bool alive = true;
+  };
+
+  size_t Pick(size_t below) { return static_cast<size_t>(random_()) % below; }
+
+  void Acquire(const std::string& owner, bool exclusive, std::optional<int64_t> place, bool wait) {
+    const auto outcome = fixture_.store.Acquire(Soon(), fixture_.ClaimOf(owner, exclusive), place,
+                                                wait ? kWait : absl::ZeroDuration());
+    int64_t has = 0;
+    bool held = false, behind = false;
+    for (const auto& [token, grant] : grants_) {
+      if (!grant.alive) continue;
+      if (grant.owner == owner && grant.exclusive == exclusive) has = token;
+      held = held || exclusive || grant.exclusive;
+    }
+    for (const auto& [id, other] : queue_) {
+      if (place.has_value() && id >= *place) break;
+      behind = behind || (other.alive && (exclusive || other.exclusive));
+    }
+    if (has != 0 || (!held && !behind)) {
+      REQUIRE(outcome.ok());
+      REQUIRE(std::holds_alternative<Granted>(*outcome));
+      const int64_t token = std::get<Granted>(*outcome).token;
+      if (has != 0) CHECK(token == has);
+      if (has == 0) CHECK(token > last_token_);
+      last_token_ = std::max(last_token_, token);
+      grants_[token] = {owner, exclusive};
+      if (place.has_value()) queue_.erase(*place);
+    } else if (!wait) {
+      CHECK(ReasonOf(outcome.status()) == (held ? "LOCK_HELD" : "LOCK_QUEUED"));
+    } else {
+      REQUIRE(outcome.ok());
+      REQUIRE(std::holds_alternative<Queued>(*outcome));
+      const Queued& queued = std::get<Queued>(*outcome);
+      CHECK(ReasonOf(queued.refusal) == (held ? "LOCK_HELD" : "LOCK_QUEUED"));
+      if (place.has_value()) CHECK(queued.waiter == *place);
+      queue_.insert({queued.waiter, {owner, exclusive}});
+    }
+  }
+
+  void Retry(int64_t id) {
+    const Entry entry = queue_.at(id);
+    // One whose lease has passed may have lost its row: that is a test of its own.
+    if (entry.alive) Acquire(entry.owner, entry.exclusive, id, true);
+  }
+
+  // A token that was given once, most often of a grant that lives.
+  int64_t AnyToken() {
+    std::vector<int64_t> tokens;
+    for (const auto& [token, grant] : grants_) {
+      for (int i = 0; i < (grant.alive ? 5 : 1); ++i) tokens.push_back(token);
+    }
+    return tokens.empty() ? 999'999 : tokens[Pick(tokens.size())];
+  }
+
+  void Release() {
+    const int64_t token = AnyToken();
+    const auto grant = grants_.find(token);
+    const bool alive = grant != grants_.end() && grant->second.alive;
+    const absl::Status status = fixture_.store.Release(Soon(), fixture_.Name(), token);
+    if (alive || token == last_released_) {
+      CHECK(status.ok());
+    } else {
+      CHECK(ReasonOf(status) == "LOCK_LOST");
+    }
+    if (alive) {
+      grant->second.alive = false;
+      last_released_ = token;
+    }
+  }
+
+  void Renew() {
+    const int64_t token = AnyToken();
+    const auto grant = grants_.find(token);
+    const auto end = fixture_.store.Renew(Soon(), fixture_.Name(), token, kTtl);
+    if (grant != grants_.end() && grant->second.alive) {
+      CHECK(end.ok());
+    } else {
+      CHECK(ReasonOf(end.status()) == "LOCK_LOST");
+    }
+  }
+
+  void Expire() {
+    const int64_t token = AnyToken();
+    fixture_.database.Query(absl::StrCat(
+        "UPDATE lock_holders SET expires_at = clock_timestamp() WHERE token = ", token));
+    if (grants_.count(token) > 0) grants_.at(token).alive = false;
+  }
+
+  void LapseOrLeave() {
+    if (queue_.empty()) return;
+    const auto place = std::next(queue_.begin(), static_cast<std::ptrdiff_t>(Pick(queue_.size())));
+    if (Pick(2) == 0) {
+      fixture_.database.Query(
+          absl::StrCat("UPDATE lock_waiters SET lease_until = clock_timestamp() WHERE waiter_id = ",
+                       place->first));
+      place->second.alive = false;
+    } else {
+      CHECK(fixture_.store.LeavePlaces(Soon(), {place->first}).ok());
+      queue_.erase(place);
+    }
+  }
+
+  Fixture& fixture_;
+  std::mt19937_64& random_;
+  std::map<int64_t, Entry> grants_;
+  std::map<int64_t, Entry> queue_;
+  int64_t last_token_ = 0;
+  int64_t last_released_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("over any history a lock in the database is what a simple model says") {
+  const uint64_t seed = testing::Seed();
+  INFO("SALDO_TEST_SEED=" << seed);
+  std::mt19937_64 random(seed);
+  Fixture fixture;
+  Model model(fixture, random);
+  for (int step = 0; step < 400; ++step) {
+    INFO("step " << step);
+    model.Step();
+    model.CheckStored();
+  }
+}
+
+TEST_CASE("a place whose lease has passed is got again at the end") {
+  Fixture f;
+  const auto held = f.store.Acquire(Soon(), f.ClaimOf("a", true), std::nullopt, kWait);
+  REQUIRE(held.ok());
+  const auto first = f.store.Acquire(Soon(), f.ClaimOf("b", true), std::nullopt, kWait);
+  REQUIRE(first.ok());
+  const int64_t place = std::get<Queued>(*first).waiter;
+  f.database.Query("UPDATE lock_waiters SET lease_until = clock_timestamp()");
+  // Who comes next clears it away.
+  const auto second = f.store.Acquire(Soon(), f.ClaimOf("c", true), std::nullopt, kWait);
+  REQUIRE(second.ok());
+  CHECK(f.database.Query("SELECT string_agg(owner, '') FROM lock_waiters") == "c");
+  const auto again = f.store.Acquire(Soon(), f.ClaimOf("b", true), place, kWait);
+  REQUIRE(again.ok());
+  CHECK(std::get<Queued>(*again).waiter > std::get<Queued>(*second).waiter);
+  CHECK(f.database.Query("SELECT string_agg(owner, '' ORDER BY waiter_id) FROM lock_waiters") ==
+        "cb");
+}
+
+TEST_CASE("a server that has another definition of the type takes no lock") {
+  Fixture f;
+  const Claim old = f.ClaimOf("a", true);
+  f.Define("locks: [{name: l, key: [{name: other}]}]");
+  const auto refused = f.store.Acquire(Soon(), old, std::nullopt, kWait);
+  CHECK(refused.status().code() == absl::StatusCode::kUnavailable);
+  CHECK(f.store.Acquire(Soon(), f.ClaimOf("a", true), std::nullopt, kWait).ok());
+  // Held as it is, the type stays as it is.
+  const auto parsed = keys::ParseKeyedTypes("t", "locks: []");
+  const auto synced = keys::KeyedTypeStore(f.pool, {LockTypeUse()}).Sync(Soon(), *parsed);
+  CHECK(synced.status().message() ==
+        "l: is not among the configured types of locks, but has locks");
+  f.database.Query("UPDATE lock_holders SET expires_at = clock_timestamp()");
+  CHECK(keys::KeyedTypeStore(f.pool, {LockTypeUse()}).Sync(Soon(), *parsed).ok());
+}
+
+}  // namespace saldo::locks
