@@ -117,7 +117,7 @@ build_images() {
   local target commit
   commit=$(git describe --always --dirty --abbrev=40 --exclude='*')
   for target in server retranslator cli; do
-    nice -n 19 "$docker" build --network=host --progress=plain -q -f docker/Dockerfile --target "$target" -t "saldo-try-$target" \
+    "$docker" build --network=host --progress=plain -q -f docker/Dockerfile --target "$target" -t "saldo-try-$target" \
       --build-arg "DEBIAN_MIRROR=$(mirror)" --build-arg "GIT_COMMIT=$commit" \
       --build-arg "VERSION=$(sed -n 's/^project(saldo VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)" \
       --build-arg "CREATED=$(git log -1 --format=%cI)" . >/dev/null
