@@ -95,6 +95,7 @@ absl::Status AccountService::ReadBalances(rpc::Call& call,
   if (parts.empty()) return shards_.Named(target.shard, read(target, request, response));
 
   std::vector<size_t> which;
+  which.reserve(parts.size());
   for (const BalancesPart& part : parts) which.push_back(part.shard);
   std::vector<v1::BatchGetBalancesResponse> answers(shards_.size());
   SALDO_RETURN_IF_ERROR(shards_.ForEach(which, [&](size_t shard) {
