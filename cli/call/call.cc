@@ -26,6 +26,7 @@
 #include "saldo/v1/lock_service.pb.h"
 #include "saldo/v1/state_service.pb.h"
 #include "saldo/v1/task_service.pb.h"
+#include "saldo/v1/wallet_service.pb.h"
 
 namespace saldo::cli {
 namespace {
@@ -39,7 +40,8 @@ std::vector<const pb::ServiceDescriptor*> Services() {
           hablof::logistic_package_api::v1::Package::descriptor()->file()->FindServiceByName(
               "LogisticPackageApiService"),
           v1::LockToken::descriptor()->file()->FindServiceByName("LockService"),
-          v1::Task::descriptor()->file()->FindServiceByName("TaskService")};
+          v1::Task::descriptor()->file()->FindServiceByName("TaskService"),
+          v1::Wallet::descriptor()->file()->FindServiceByName("WalletService")};
 }
 
 // Whether methods of several services have this name.

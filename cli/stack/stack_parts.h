@@ -25,7 +25,7 @@ namespace saldo::cli {
 inline constexpr const char* kPackageTopic = "omp-package-events";
 inline constexpr const char* kWalletTopic = "saldo-client-wallet";
 inline constexpr const char* kTopics[] = {kPackageTopic, kWalletTopic, "saldo-taxi-commission",
-                                          "saldo-agency-reward"};
+                                          "saldo-agency-reward", "saldo-wallets"};
 
 struct StackOptions {
   std::string dir = "var";

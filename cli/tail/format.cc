@@ -13,6 +13,7 @@
 #include "hablof/proto/v1/package_event.pb.h"
 #include "saldo/v1/account_event.pb.h"
 #include "saldo/v1/state_event.pb.h"
+#include "saldo/v1/wallet_event.pb.h"
 
 namespace saldo::cli {
 namespace {
@@ -60,6 +61,8 @@ std::string FormatBody(const kafka::ReceivedMessage& message) {
     json = ToJson<v1::AccountEvent>(*message.value);
   if (type != nullptr && *type == v1::StateEvent::descriptor()->full_name())
     json = ToJson<v1::StateEvent>(*message.value);
+  if (type != nullptr && *type == v1::WalletEvent::descriptor()->full_name())
+    json = ToJson<v1::WalletEvent>(*message.value);
   if (json.has_value()) return *json;
   return FormatValue(*message.value);
 }
