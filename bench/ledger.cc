@@ -19,6 +19,10 @@ constexpr const char* kTypes = R"(types:
     key: [{name: client_id, kind: integer}, {name: currency}]
     asset: currency
     min_balance: "0"
+  - name: bench_purse
+    key: [{name: client_id, kind: integer}, {name: currency}]
+    asset: currency
+    min_balance: "-100000000000000"
 )";
 
 constexpr const char* kProducts[] = {"taxi", "food", "rent"};

@@ -1,4 +1,4 @@
-// The ledger as the benchmarks use it: a server with three account types, and requests for it.
+// The ledger as the benchmarks use it: a server with these account types, and requests for it.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,8 @@ inline constexpr const char* kWriteMethod = "/saldo.v1.AccountService/WriteEvent
 // Without limits, with two auxiliary attributes; and with a limit that no load reaches.
 inline constexpr const char* kFee = "bench_fee";
 inline constexpr const char* kWallet = "bench_wallet";
+// The same, that may also go below zero.
+inline constexpr const char* kPurse = "bench_purse";
 
 // A saldo-server on `database`, ready.
 absl::StatusOr<Program> StartLedger(Stack& stack, const std::string& database,

@@ -100,8 +100,8 @@ int Main(const std::vector<std::string>& arguments) {
     absl::FPrintF(stderr, "saldo-bench: %s\n", std::string(args.status().message()));
     return 2;
   }
-  std::vector<Benchmark> all = {RelayDrain(),  RelayLatency(), Create(),    RelayOutage(),
-                                LedgerWrite(), LedgerBatch(),  LedgerRead()};
+  std::vector<Benchmark> all = {RelayDrain(),  RelayLatency(), Create(),     RelayOutage(),
+                                LedgerWrite(), LedgerBatch(),  LedgerRead(), Wallets()};
   if (args->help()) {
     absl::PrintF("%s\nfigures:\n", cli::HelpText(spec));
     for (const Benchmark& benchmark : all) {

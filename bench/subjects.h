@@ -19,5 +19,7 @@ Benchmark LedgerWrite();
 Benchmark LedgerBatch();
 // GetBalance and GetTurnover in the past, with many events stored and with few.
 Benchmark LedgerRead();
+// Transfers between wallets against the events that they are, and with a hot wallet.
+Benchmark Wallets();
 
 }  // namespace saldo::bench
