@@ -109,7 +109,7 @@ class Load {
       }
       Note(shard, status);
       // The end of the load waits for the answer to what is open.
-      absl::SleepFor(absl::Milliseconds(20));
+      pause_.WaitFor(absl::Milliseconds(20));
     }
   }
 
@@ -129,6 +129,7 @@ class Load {
 
   const std::unique_ptr<v1::AccountService::Stub> stub_;
   runtime::StopSignal stop_;
+  runtime::StopSignal pause_;  // never stopped
   std::atomic<bool> server_away_{false};
   std::array<std::atomic<int64_t>, 2> acknowledged_{}, refused_{};
   absl::Mutex mutex_;

@@ -120,8 +120,8 @@ void Writer::Submit(WriteRequest request, const CallContext& context,
 }
 
 bool Writer::HasRoom(size_t events, int64_t bytes) const {
-  return queue_.empty() ||
-         (queue_.size() < static_cast<size_t>(options_.queue_requests_max) &&
+  return Waiting() == 0 ||
+         (Waiting() < static_cast<size_t>(options_.queue_requests_max) &&
           queue_events_ + events <= static_cast<size_t>(options_.queue_events_max) &&
           queue_bytes_ + bytes <= options_.queue_bytes_max);
 }
@@ -138,19 +138,27 @@ std::vector<Writer::Job> Writer::TakeGroup() {
   std::vector<Job> jobs;
   size_t events = 0;
   int64_t bytes = 0;
+  const auto requests_max = static_cast<size_t>(options_.group_requests_max);
   absl::MutexLock lock(&mutex_, absl::Condition(this, &Writer::HasWork));
-  while (!queue_.empty() && jobs.size() < static_cast<size_t>(options_.group_requests_max)) {
-    const size_t more = queue_.front().request.postings.size();
-    if (!jobs.empty() && events + more > static_cast<size_t>(options_.group_events_max)) break;
-    bytes += queue_.front().bytes;
-    if (!jobs.empty() && bytes > options_.group_bytes_max) break;
-    events += more;
-    queue_bytes_ -= queue_.front().bytes;
-    jobs.push_back(std::move(queue_.front()));
-    queue_.pop_front();
-  }
+  const auto take = [&](std::deque<Job>& from, size_t until) {
+    while (!from.empty() && jobs.size() < until) {
+      const Job& next = from.front();
+      const size_t more_events = events + next.request.postings.size();
+      const int64_t more_bytes = bytes + next.bytes;
+      if (!jobs.empty() && (more_events > static_cast<size_t>(options_.group_events_max) ||
+                            more_bytes > options_.group_bytes_max))
+        return;
+      events = more_events;
+      bytes = more_bytes;
+      jobs.push_back(std::move(from.front()));
+      from.pop_front();
+    }
+  };
+  take(deferred_, std::max<size_t>(requests_max / 2, 1));
+  take(queue_, requests_max);
   queue_events_ -= events;
-  metrics_.queue_requests.Set(static_cast<double>(queue_.size()));
+  queue_bytes_ -= bytes;
+  metrics_.queue_requests.Set(static_cast<double>(Waiting()));
   metrics_.queue_events.Set(static_cast<double>(queue_events_));
   metrics_.queue_bytes.Set(static_cast<double>(queue_bytes_));
   return jobs;
@@ -252,22 +260,30 @@ absl::Status Writer::CheckServer(const postgres::Transaction& tx) {
 }
 
 void Writer::Answer(std::vector<Job>& jobs, std::vector<absl::StatusOr<Written>> outcomes) {
-  std::vector<Job> next;
+  std::vector<Job> again;
   for (size_t i = 0; i < jobs.size(); ++i) {
     if (IsForNextBatch(outcomes[i].status())) {
-      next.push_back(std::move(jobs[i]));
+      again.push_back(std::move(jobs[i]));
     } else {
       jobs[i].done(std::move(outcomes[i]));
     }
   }
-  if (next.empty()) return;
-  // Before those that came later. The first of them is decided each time, so this ends.
+  if (!again.empty()) Defer(std::move(again));
+}
+
+// The first that changes a thing is decided in each batch, so this ends. In the order in which they
+// came: what was deferred before was taken from the front.
+void Writer::Defer(std::vector<Job> jobs) {
   absl::MutexLock lock(&mutex_);
-  for (auto job = next.rbegin(); job != next.rend(); ++job) {
-    queue_events_ += job->request.postings.size();
-    queue_bytes_ += job->bytes;
-    queue_.push_front(std::move(*job));
+  std::deque<Job> front;
+  for (Job& job : jobs) {
+    queue_events_ += job.request.postings.size();
+    queue_bytes_ += job.bytes;
+    std::deque<Job>& to = job.deferred ? front : deferred_;
+    job.deferred = true;
+    to.push_back(std::move(job));
   }
+  for (; !front.empty(); front.pop_back()) deferred_.push_front(std::move(front.back()));
 }
 
 }  // namespace saldo::accounts

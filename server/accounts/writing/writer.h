@@ -77,6 +77,7 @@ class Writer final : public runtime::Service {
     Done done;
     absl::Time arrived;
     int64_t bytes;  // what it holds, roughly
+    bool deferred = false;
   };
   struct Metrics {
     explicit Metrics(metrics::Registry& registry);
@@ -92,7 +93,10 @@ class Writer final : public runtime::Service {
     metrics::Counter& retries;
   };
 
-  bool HasWork() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || !queue_.empty(); }
+  bool HasWork() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || Waiting() > 0; }
+  size_t Waiting() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return deferred_.size() + queue_.size();
+  }
   void Run();
   // Whether so much more may wait. A request that comes alone may always.
   bool HasRoom(size_t events, int64_t bytes) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
@@ -106,6 +110,7 @@ class Writer final : public runtime::Service {
   // that has come back from a backup has other ids.
   absl::Status CheckServer(const postgres::Transaction& tx);
   void Answer(std::vector<Job>& jobs, std::vector<absl::StatusOr<Written>> outcomes);
+  void Defer(std::vector<Job> jobs);
 
   const WriterOptions options_;
   postgres::Pool& pool_;
@@ -115,6 +120,10 @@ class Writer final : public runtime::Service {
 
   absl::Mutex mutex_;
   std::deque<Job> queue_ ABSL_GUARDED_BY(mutex_);
+  // That were in a batch and could not be decided in it. They come first, but fill half of a batch
+  // at most: many changes of one thing must not keep all else from being written.
+  std::deque<Job> deferred_ ABSL_GUARDED_BY(mutex_);
+  // Of both.
   size_t queue_events_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t queue_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = true;
