@@ -46,14 +46,14 @@ TEST_CASE("all shards are checked, alone and together") {
   CHECK(outcome.code == 0);
   const std::string a = Part(outcome.text, "shard a\n", "\nshard b\n");
   CHECK_THAT(a, Catch::Contains("events of wallet             93 events") &&
-                    Catch::Contains("all 23 checks agree\n"));
+                    Catch::Contains("all 27 checks agree\n"));
   const std::string b = Part(outcome.text, "\nshard b\n", "all shards together\n");
   CHECK_THAT(b, Catch::Contains("events of wallet             30 events") &&
-                    Catch::Contains("all 23 checks agree\n"));
+                    Catch::Contains("all 27 checks agree\n"));
   // Every third of 90 and of 30 requests is balanced, of two events each.
   CHECK_THAT(Part(outcome.text, "all shards together\n", "<end>"),
              Catch::Contains("ok     balanced of RUB              80 events") &&
-                 Catch::EndsWith("all 47 checks of 2 shards agree\n"));
+                 Catch::EndsWith("all 57 checks of 2 shards agree\n"));
   outcome = shards.Check({"--json"});
   CHECK(outcome.code == 0);
   CHECK_THAT(
@@ -81,7 +81,7 @@ TEST_CASE("a difference is found on its shard, and in the sum") {
   CHECK_THAT(Part(outcome.text, "\nshard b\n", "all shards together\n"),
              Catch::Contains("batch 1: its balanced events in RUB make 0.25, not 0"));
   CHECK(outcome.Has("over all shards balanced events make 0.25, not 0: shard a 0, shard b 0.25\n"));
-  CHECK(outcome.Has(" of 47 checks of 2 shards found differences\n"));
+  CHECK(outcome.Has(" of 57 checks of 2 shards found differences\n"));
   outcome = shards.Check({"--json"});
   CHECK(outcome.code == 1);
   CHECK_THAT(outcome.text, Catch::StartsWith("{\"agrees\": false"));
@@ -133,10 +133,10 @@ TEST_CASE("a shard that cannot be checked does not keep the others from it") {
   INFO(outcome.text);
   CHECK(outcome.code == 2);
   CHECK_THAT(Part(outcome.text, "shard a\n", "\nshard b\n"),
-             Catch::Contains("all 23 checks agree\n"));
+             Catch::Contains("all 27 checks agree\n"));
   CHECK(outcome.Has("could not be checked\n"));
   CHECK(outcome.Has("saldo verify: shard b: "));
-  CHECK(outcome.Has("all 23 checks of 1 shards agree; 1 could not be checked\n"));
+  CHECK(outcome.Has("all 27 checks of 1 shards agree; 1 could not be checked\n"));
   CHECK_FALSE(outcome.Has("all shards together"));
   outcome = Verify({away.option(), "--json"});
   CHECK(outcome.code == 2);

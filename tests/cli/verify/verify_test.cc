@@ -14,7 +14,7 @@ TEST_CASE("an empty ledger agrees") {
   const Outcome outcome = ledger.Check();
   INFO(outcome.text);
   CHECK(outcome.code == 0);
-  CHECK(outcome.Has("all 20 checks agree\n"));
+  CHECK(outcome.Has("all 24 checks agree\n"));
 }
 
 TEST_CASE("a ledger agrees at every stage") {
@@ -33,7 +33,7 @@ TEST_CASE("a ledger agrees at every stage") {
   CHECK(outcome.Has("balances of wallet           5 balances"));
   CHECK(outcome.Has("requests                     93 requests"));
   CHECK(outcome.Has("imbalances                   1 assets"));
-  CHECK(outcome.Has("all 20 checks agree\n"));
+  CHECK(outcome.Has("all 24 checks agree\n"));
   CHECK_FALSE(outcome.Has("WRONG"));
   // What has turnovers is compared.
   const std::string days = ledger.Query(
@@ -257,7 +257,7 @@ TEST_CASE("the options narrow what is checked and how it is told") {
   const Outcome all = ledger.Check();
   INFO(all.text);
   CHECK(all.code == 1);
-  CHECK(all.Has("\n4 of 20 checks found differences\n"));
+  CHECK(all.Has("\n4 of 24 checks found differences\n"));
   const Outcome fast = ledger.Check({"--fail-fast"});
   CHECK(fast.code == 1);
   CHECK(fast.Has("WRONG  days of fee"));

@@ -61,8 +61,8 @@ class Databases {
   shards::Databases config() const {
     shards::ShardsConfig config;
     if (list_.size() == 1) return *shards::Resolve(config, list_[0].dsn());
-    config = {{.name = "south", .from = "0", .to = "7", .dsn = list_[0].dsn()},
-              {.name = "north", .from = "8", .to = "f", .dsn = list_[1].dsn()}};
+    config = {{.name = "a", .from = "0", .to = "7", .dsn = list_[0].dsn()},
+              {.name = "b", .from = "8", .to = "f", .dsn = list_[1].dsn()}};
     return *shards::Resolve(config, "");
   }
 
