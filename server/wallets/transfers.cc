@@ -11,7 +11,7 @@ constexpr const char* kDecided = "TRANSFER_DECIDED";
 
 metrics::Counter& OutcomeCounter(metrics::Registry& registry, const std::string& outcome) {
   return registry.AddCounter("saldo_wallet_transfers_total",
-                             "Transfers between wallets by the state that they reached; one that "
+                             "Transfers between wallets by the state that was reached; one that "
                              "was answered as debited is counted again when it ends.",
                              {{"outcome", outcome}});
 }
@@ -41,10 +41,7 @@ void TransferDriver::Drive(TransferRow transfer, const Caller& caller, Done done
   Decide(
       *shared, caller,
       [this, shared, caller, done = std::move(done)](absl::StatusOr<std::string> refused) mutable {
-        if (!refused.ok()) {
-          Count(v1::TRANSFER_STATE_DEBITED);
-          return done({});
-        }
+        if (!refused.ok()) return done({});
         std::string reason = *std::move(refused);
         End(*shared, reason, caller,
             [this, reason, done = std::move(done)](const absl::Status& status) mutable {
@@ -54,7 +51,7 @@ void TransferDriver::Drive(TransferRow transfer, const Caller& caller, Done done
                     reason.empty() ? v1::TRANSFER_STATE_SETTLED : v1::TRANSFER_STATE_REFUNDED;
                 outcome.refund_reason = reason;
               }
-              Count(outcome.state);
+              if (status.ok()) Count(outcome.state);
               done(std::move(outcome));
             });
       });
