@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "common/kafka/errors.h"
+
 namespace saldo::retranslator {
 
 RelayMetrics::RelayMetrics(metrics::Registry& r)
@@ -26,7 +28,12 @@ RelayMetrics::RelayMetrics(metrics::Registry& r)
           "saldo_relay_commit_to_ack_seconds",
           "From a batch's insertion, just before its commit, to Kafka's acknowledgement.", {},
           {0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075,
-           0.1,   0.25,  0.5,   1,     2.5,   5,      10,   30,    60,   300,  1800})) {}
+           0.1,   0.25,  0.5,   1,     2.5,   5,      10,   30,    60,   300,  1800})) {
+  // Those to expect are there before they happen, so that the first one is seen as a change.
+  for (const kafka::ErrorCode code :
+       {kafka::kErrorMessageTooLarge, kafka::kErrorUnknownTopicOrPartition})
+    FailedBy(kafka::ErrorName(code));
+}
 
 metrics::Counter& RelayMetrics::FailedBy(std::string_view reason) {
   return registry.AddCounter("saldo_relay_messages_failed_total",

@@ -49,9 +49,11 @@ Shard::Shard(Identity identity, bool alone, postgres::PoolOptions options,
                              "1 while the shard's database answers and its parts work.")),
       pool_(alone ? std::move(options) : Gated(std::move(options), [this] { return Gate(); }),
             registry_),
+      stats_(pool_, registry_),
       outbox_([this] {
         if (sequencer_.has_value()) sequencer_->Wake();
       }) {
+  parts_.push_back(&stats_);
   if (jobs.sequencer_enabled) {
     sequencer_.emplace(jobs.sequencer, pool_.options().connection, registry_);
     parts_.push_back(&*sequencer_);

@@ -16,6 +16,7 @@
 #include "common/base/call_context.h"
 #include "common/observability/metrics.h"
 #include "common/postgres/connection.h"
+#include "common/postgres/database_stats.h"
 #include "common/postgres/pool.h"
 #include "common/runtime/service.h"
 #include "common/runtime/stop_signal.h"
@@ -91,6 +92,7 @@ class Shard {
   metrics::Registry registry_;  // adds the label `shard`
   metrics::Gauge& up_;
   postgres::Pool pool_;
+  postgres::DatabaseStats stats_;
   std::optional<jobs::Sequencer> sequencer_;
   std::optional<jobs::PartitionKeeper> partition_keeper_;
   outbox::Outbox outbox_;
