@@ -1,0 +1,46 @@
+#include "tests/grafana/promql.h"
+
+#include <catch2/catch.hpp>
+
+namespace saldo::grafana {
+namespace {
+
+std::string Named(std::string_view query) {
+  std::string names;
+  for (const Selector& selector : Selectors(query))
+    names += selector.metric + "{" + selector.labels + "} ";
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("a query's metrics are told from its other words") {
+  CHECK(Named("up") == "up{} ");
+  CHECK(Named("sum by (job, le) (rate(a_bucket{job=~\"a}b\", x!=\"y\"}[5m])) / on () "
+              "group_left (x) clamp_min(b:c, 1e-9)") == "a_bucket{job=~\"a}b\", x!=\"y\"} b:c{} ");
+  CHECK(
+      Named("(a > bool 0 unless b) or on () label_replace(vector(0), \"c\", \"d\", \"\", \"\")") ==
+      "a{} b{} ");
+  CHECK(Named("avg_over_time(a[5m:1m] offset 1h)") == "a{} ");
+  CHECK(Named("time() - 14.4 * 0.001").empty());
+}
+
+TEST_CASE("a query's ranges are found") {
+  CHECK(Ranges("rate(a{b=\"[1m]\"}[5m]) + rate(c[$__rate_interval])") ==
+        std::vector<std::string>{"5m", "$__rate_interval"});
+}
+
+TEST_CASE("variables are filled in, longer names first") {
+  const Variables variables = {{"job", "x"}, {"jobs", "y"}, {"__range", "30s"}};
+  CHECK(Fill("$jobs ${job}s $job [$__range] $other", variables) == "y xs x [30s] $other");
+  CHECK(AsRegex("127.0.0.1:80") == "127\\\\.0\\\\.0\\\\.1:80");
+}
+
+TEST_CASE("a condition answers also where it does not hold") {
+  CHECK(
+      Measured("a{b=\"x > y\", c=~\"d\"} > 1 and e >= 2 or f != 3 and g == 4 or h < 5 or i <= 6") ==
+      "a{b=\"x > y\", c=~\"d\"} > bool 1 and e >= bool 2 or f != bool 3 and g == bool 4 or h < "
+      "bool 5 or i <= bool 6");
+}
+
+}  // namespace saldo::grafana
