@@ -34,8 +34,8 @@ class KeyedTypeRegistry final : public runtime::Service {
   // old ones stay, and each fault is logged. Takes as long as the database does, 30 seconds at
   // most.
   absl::Status Reload();
-  // Whether the file could be loaded anew, by itself; a faulty one counts as refused, and each fault
-  // is logged.
+  // Whether the file could be loaded anew, by itself; a faulty one counts as refused, and each
+  // fault is logged.
   absl::Status CheckFile() const;
 
   // Null before Start. A request takes it once and works with it to its end.

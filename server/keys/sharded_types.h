@@ -49,8 +49,8 @@ class ShardedTypes {
   const KeyedType* FindType(std::shared_ptr<const KeyedTypes>* types, KeyedKind kind,
                             std::string_view prefix, std::string_view type,
                             rpc::BadRequestBuilder& bad) const;
-  // Where it lives. Nothing when `bad` has faults, of this or of earlier fields, or, for CheckAny to
-  // tell, while no shard has started.
+  // Where it lives. Nothing when `bad` has faults, of this or of earlier fields, or, for CheckAny
+  // to tell, while no shard has started.
   std::optional<Located> Locate(KeyedKind kind, std::string_view prefix, std::string_view type,
                                 const ValueMap& key, rpc::BadRequestBuilder& bad) const;
   // UNAVAILABLE while the shard is away, or does not know the type like the others.

@@ -67,16 +67,18 @@ void Acquiring::EndWaits() {
 
 void Acquiring::Acquire(AcquireCheck check, const CallContext& context,
                         const trace::SpanContext& trace, Answer answer) {
-  Job job{
-      .check = std::move(check), .context = context, .trace = trace, .answer = std::move(answer)};
+  auto job = std::make_unique<Job>(Job{
+      .check = std::move(check), .context = context, .trace = trace, .answer = std::move(answer)});
+  Job* const refused = job.get();
   if (queue_.TryPush(std::move(job))) return;
+  // TryPush has left it where it was.
   const absl::Status full = TooMany("take locks");
-  locks_[job.check.shard]->metrics.CountRefusal(full);
-  job.answer(full);
+  locks_[refused->check.shard]->metrics.CountRefusal(full);
+  refused->answer(full);
 }
 
 void Acquiring::Work() {
-  while (std::optional<Job> job = queue_.Pop()) Try(*std::move(job));
+  while (std::optional<std::unique_ptr<Job>> job = queue_.Pop()) Try(std::move(**job));
 }
 
 absl::Time Acquiring::EndOfWait(const Job& job, absl::Time now) {

@@ -71,7 +71,7 @@ class Acquiring final : public runtime::Service {
   const trace::Tracer& tracer_;
   const std::vector<std::unique_ptr<ShardLocks>> locks_;  // in the order of shards
   WaitingRoom room_;
-  BoundedQueue<Job> queue_;
+  BoundedQueue<std::unique_ptr<Job>> queue_;
   std::vector<runtime::Thread> threads_;
 };
 

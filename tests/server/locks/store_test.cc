@@ -135,7 +135,12 @@ class Model {
       const Queued& queued = std::get<Queued>(*outcome);
       CHECK(ReasonOf(queued.refusal) == (held ? "LOCK_HELD" : "LOCK_QUEUED"));
       if (place.has_value()) CHECK(queued.waiter == *place);
-      queue_.insert({queued.waiter, {owner, exclusive}});
+      if (!queue_.insert({queued.waiter, {owner, exclusive}}).second) return;
+      // Nobody renews it here.
+      fixture_.database.Query(absl::StrCat(
+          "UPDATE lock_waiters SET lease_until = clock_timestamp() + interval '1 hour' "
+          "WHERE waiter_id = ",
+          queued.waiter));
     }
   }
 
