@@ -27,10 +27,10 @@ struct Side {
 
 #define SALDO_SIDE \
   "SELECT transfer_id, from_wallet_id, to_wallet_id, trim_scale(amount)::text, currency, "
-#define SALDO_IN                                                             \
-  SALDO_SIDE                                                                 \
-      "CASE WHEN refused_reason IS NULL THEN 'credited' ELSE 'refused' END " \
-      "FROM wallet_transfers_in "
+#define SALDO_IN                                                         \
+  SALDO_SIDE                                                             \
+  "CASE WHEN refused_reason IS NULL THEN 'credited' ELSE 'refused' END " \
+  "FROM wallet_transfers_in "
 #define SALDO_OUT SALDO_SIDE "state FROM wallet_transfers_out "
 constexpr Statement kCredits{"verify.transfer_credits", SALDO_IN
                              "WHERE transfer_id > $1 AND refused_reason IS NULL "

@@ -32,7 +32,7 @@ struct Node {
   std::vector<std::unique_ptr<Node>> children;
   std::vector<std::function<absl::Status()>> checks;  // of a section
 
-  std::vector<std::string> ignored;                   // keys of the section that others read
+  std::vector<std::string> ignored;  // keys of the section that others read
 
   std::unique_ptr<Value> value;
 

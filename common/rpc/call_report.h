@@ -27,8 +27,8 @@ struct MethodName {
 // The codes by which a server says that the fault is its own.
 bool IsServerFault(absl::StatusCode code);
 
-// What the log shows of a status. The text of a rejected call tells of accounts and balances, and is
-// shown only where debug was asked for, or the fault is the server's own.
+// What the log shows of a status. The text of a rejected call tells of accounts and balances, and
+// is shown only where debug was asked for, or the fault is the server's own.
 std::string StatusForLog(log::Level level, const absl::Status& status);
 
 // The first value of a header, whose key is in lower case.

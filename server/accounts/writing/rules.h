@@ -11,8 +11,8 @@
 
 namespace saldo::accounts {
 
-inline constexpr int kEventsMax = 10'000;      // of one request
-inline constexpr size_t kInfoBytesMax = 4096;  // of one event
+inline constexpr int kEventsMax = 10'000;                      // of one request
+inline constexpr size_t kInfoBytesMax = 4096;                  // of one event
 inline constexpr absl::Duration kFutureMax = absl::Hours(24);  // how far ahead an event may lie
 extern const absl::Time kOccurredMin;                          // 2000-01-01
 // Amounts are below it.
