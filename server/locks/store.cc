@@ -119,11 +119,16 @@ constexpr Statement kTakeIdle{
 #define SALDO_LOCKS_THESE                                      \
   " USING unnest($1::text[], $2::text[]) AS idle (type, key) " \
   "WHERE t.type = idle.type COLLATE \"C\" AND t.key = idle.key COLLATE \"C\""
+// One may have been renewed after the look at it began, but not since its lock's row is locked.
 constexpr Statement kRemoveHolders{"locks.remove_holders",
-                                   "DELETE FROM lock_holders AS t" SALDO_LOCKS_THESE};
+                                   "DELETE FROM lock_holders AS t" SALDO_LOCKS_THESE
+                                   " AND t.expires_at <= clock_timestamp()"};
 constexpr Statement kRemoveWaiters{"locks.remove_waiters",
                                    "DELETE FROM lock_waiters AS t" SALDO_LOCKS_THESE};
-constexpr Statement kRemoveLocks{"locks.remove_locks", "DELETE FROM locks AS t" SALDO_LOCKS_THESE};
+constexpr Statement kRemoveLocks{
+    "locks.remove_locks", "DELETE FROM locks AS t" SALDO_LOCKS_THESE
+                          " AND NOT EXISTS (SELECT FROM lock_holders AS h WHERE h.type = t.type "
+                          "AND h.key = t.key)"};
 #undef SALDO_LOCKS_THESE
 
 // With this lock a grant can be renewed, but not deleted.
@@ -268,7 +273,10 @@ class Attempt {
     if (decision.outcome == Outcome::kQueued) retry_in = std::min(retry_in, kQueuedRetry);
     SALDO_RETURN_IF_ERROR(ClearQueue(/*leave=*/false));
     if (waiter_.has_value()) return Queued{*waiter_, retry_in, refusal};
-    if (waiters_.size() >= kWaitersMax) {
+    const auto alive =
+        std::count_if(waiters_.begin(), waiters_.end(),
+                      [this](const Waiter& waiter) { return waiter.lease_until > now_; });
+    if (static_cast<size_t>(alive) >= kWaitersMax) {
       return rpc::WithRetryInfo(absl::ResourceExhaustedError(absl::StrCat(kWaitersMax, " wait for ",
                                                                           claim_.lock.Describe())),
                                 kFullRetry);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/runtime/thread.h"
 #include "google/rpc/error_details.pb.h"
 #include "server/keys/keyed_type_store.h"
 #include "server/keys/keyed_types_file.h"
@@ -247,6 +248,64 @@ TEST_CASE("a place whose lease has passed is got again at the end") {
   CHECK(std::get<Queued>(*again).waiter > std::get<Queued>(*second).waiter);
   CHECK(f.database.Query("SELECT string_agg(owner, '' ORDER BY waiter_id) FROM lock_waiters") ==
         "cb");
+}
+
+TEST_CASE("places whose leases have passed leave room for others") {
+  Fixture f;
+  REQUIRE(f.store.Acquire(Soon(), f.ClaimOf("a", true), std::nullopt, kWait).ok());
+  const std::string fill = absl::StrCat(
+      "INSERT INTO lock_waiters SELECT 'l', '1', nextval('lock_waiter_ids'), 'gone', true, "
+      "clock_timestamp() + interval '1 hour', clock_timestamp() + interval '1 hour' "
+      "FROM generate_series(1, ",
+      kWaitersMax, ")");
+  f.database.Query(fill);
+  CHECK(f.store.Acquire(Soon(), f.ClaimOf("b", true), std::nullopt, kWait).status().code() ==
+        absl::StatusCode::kResourceExhausted);
+  f.database.Query("UPDATE lock_waiters SET lease_until = clock_timestamp()");
+  CHECK(f.store.Acquire(Soon(), f.ClaimOf("b", true), std::nullopt, kWait).ok());
+  CHECK(f.database.Query("SELECT string_agg(owner, '') FROM lock_waiters") == "b");
+}
+
+TEST_CASE("the cleaning leaves a grant that is renewed while it looks") {
+  Fixture f;
+  Claim claim = f.ClaimOf("a", true);
+  claim.ttl = absl::Seconds(3);
+  const auto got = f.store.Acquire(Soon(), claim, std::nullopt, kWait);
+  REQUIRE(got.ok());
+  const Granted granted = std::get<Granted>(*got);
+  // From now on new sessions stop when they ask for the time.
+  const std::string name = f.database.Query("SELECT current_database()");
+  f.database.Query(
+      "CREATE TABLE paused (); INSERT INTO paused DEFAULT VALUES; "
+      "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN "
+      "WHILE EXISTS (SELECT FROM public.paused) LOOP PERFORM pg_sleep(0.01); END LOOP; "
+      "RETURN pg_catalog.clock_timestamp(); END $$");
+  f.database.Query("ALTER DATABASE \"" + name + "\" SET search_path = public, pg_catalog");
+  postgres::Pool pool({.name = "cleaner", .connection = {.dsn = f.database.dsn()}}, f.metrics);
+  LockStore cleaner(pool);
+  absl::Status cleaned;
+  runtime::Thread thread(
+      "cleaner", [&] { cleaned = cleaner.RemoveIdle(Soon(), absl::ZeroDuration(), 10).status(); });
+  const bool paused = testing::Eventually(absl::Seconds(20), [&] {
+    return f.database.Query(
+               "SELECT count(*) FROM pg_stat_activity WHERE datname = "
+               "current_database() AND wait_event = 'PgSleep'") == "1";
+  });
+  const auto renewed = f.store.Renew(Soon(), claim.lock, granted.token, kTtl);
+  // The end that it had before.
+  const bool over = testing::Eventually(absl::Seconds(20), [&] {
+    return f.database.Query("SELECT pg_catalog.clock_timestamp() > '" +
+                            absl::FormatTime(granted.expires_at) + "'") == "t";
+  });
+  f.database.Query("DELETE FROM paused");
+  thread.Join();
+  REQUIRE(paused);
+  REQUIRE(renewed.ok());
+  REQUIRE(over);
+  CHECK(cleaned.ok());
+  CHECK(f.database.Query("SELECT token FROM lock_holders") == absl::StrCat(granted.token));
+  CHECK(f.database.Query("SELECT count(*) FROM locks") == "1");
+  CHECK(f.store.Renew(Soon(), claim.lock, granted.token, kTtl).ok());
 }
 
 TEST_CASE("a server that has another definition of the type takes no lock") {
