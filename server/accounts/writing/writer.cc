@@ -138,24 +138,25 @@ std::vector<Writer::Job> Writer::TakeGroup() {
   std::vector<Job> jobs;
   size_t events = 0;
   int64_t bytes = 0;
-  const auto requests_max = static_cast<size_t>(options_.group_requests_max);
   absl::MutexLock lock(&mutex_, absl::Condition(this, &Writer::HasWork));
-  const auto take = [&](std::deque<Job>& from, size_t until) {
-    while (!from.empty() && jobs.size() < until) {
+  // Fills the batch up to its `share`-th part; a single request always fits.
+  const auto take = [&](std::deque<Job>& from, int share) {
+    const auto requests_max = static_cast<size_t>(std::max(options_.group_requests_max / share, 1));
+    const auto events_max = static_cast<size_t>(options_.group_events_max / share);
+    const int64_t bytes_max = options_.group_bytes_max / share;
+    while (!from.empty() && jobs.size() < requests_max) {
       const Job& next = from.front();
       const size_t more_events = events + next.request.postings.size();
       const int64_t more_bytes = bytes + next.bytes;
-      if (!jobs.empty() && (more_events > static_cast<size_t>(options_.group_events_max) ||
-                            more_bytes > options_.group_bytes_max))
-        return;
+      if (!jobs.empty() && (more_events > events_max || more_bytes > bytes_max)) return;
       events = more_events;
       bytes = more_bytes;
       jobs.push_back(std::move(from.front()));
       from.pop_front();
     }
   };
-  take(deferred_, std::max<size_t>(requests_max / 2, 1));
-  take(queue_, requests_max);
+  take(deferred_, 2);
+  take(queue_, 1);
   queue_events_ -= events;
   queue_bytes_ -= bytes;
   metrics_.queue_requests.Set(static_cast<double>(Waiting()));

@@ -248,7 +248,12 @@ TEST_CASE("a request without events is written, known by its id, and counts in i
 
 TEST_CASE("many changes of one thing do not keep others from being written") {
   const CounterLedger ledger;
-  PurseWriter writer(ledger, {.group_requests_max = 8});
+  // Whatever it is that fills a batch.
+  constexpr int64_t kBytes = 8 * (sizeof(WriteRequest) + 6);
+  const WriterOptions options =
+      GENERATE(WriterOptions{.group_requests_max = 8}, WriterOptions{.group_bytes_max = kBytes});
+  INFO("requests " << options.group_requests_max << ", bytes " << options.group_bytes_max);
+  PurseWriter writer(ledger, options);
   const CountersPart part;
   constexpr int kRequests = 200;
   absl::BlockingCounter answered(kRequests + 1);
