@@ -18,6 +18,8 @@ constexpr postgres::Statement kListen{"locks.listen", "LISTEN saldo_locks"};
 constexpr absl::Duration kCallTimeout = absl::Seconds(10);
 // Of one try: a transaction that holds a grant's row for longer delays nobody else.
 constexpr absl::Duration kTryTimeout = absl::Seconds(1);
+// After which a round of tries ends, for what happened meanwhile to be seen.
+constexpr absl::Duration kRoundMax = absl::Milliseconds(500);
 constexpr absl::Duration kRetryWait = absl::Milliseconds(200);
 // How long the connection is kept when nobody waits.
 constexpr absl::Duration kIdle = absl::Seconds(10);
@@ -107,10 +109,7 @@ absl::Status Waiting::Serve() {
     TakeNew();
     AnswerThoseOver();
     RenewPlaces();
-    const absl::Time now = absl::Now();
-    for (auto& [name, line] : lines_) {
-      if (line.retry_at <= now) Retry(line);
-    }
+    RetryDue();
     std::erase_if(lines_, [](const auto& entry) { return entry.second.calls.empty(); });
     LeavePlaces();
     if (lines_.empty()) {
@@ -193,6 +192,23 @@ void Waiting::Answer(WaitingCall& call, absl::StatusOr<Granted> outcome) {
   call.answer(std::move(outcome));
 }
 
+// Those that were told come first, then those that are due for longest: lines whose tries are slow
+// hold up the others for a round at most.
+void Waiting::RetryDue() {
+  const absl::Time now = absl::Now();
+  std::vector<Line*> due;
+  for (auto& [name, line] : lines_) {
+    if (line.retry_at <= now) due.push_back(&line);
+  }
+  std::stable_sort(due.begin(), due.end(),
+                   [](const Line* a, const Line* b) { return a->retry_at < b->retry_at; });
+  for (Line* const line : due) {
+    Retry(*line);
+    RenewPlaces();
+    if (absl::Now() - now > kRoundMax) return;
+  }
+}
+
 void Waiting::Retry(Line& line) {
   while (!line.calls.empty() && RetryFirst(line)) RenewPlaces();
 }
@@ -210,7 +226,7 @@ bool Waiting::RetryFirst(Line& line) {
     // AnswerThoseOver finds a call that is over itself.
     const bool slow = outcome.status().code() == absl::StatusCode::kDeadlineExceeded;
     if (slow || call.context.cancelled()) {
-      line.retry_at = now + kTryTimeout;
+      line.retry_at = absl::Now() + kTryTimeout;
       return false;
     }
     left_.push_back(call.waiter);

@@ -97,6 +97,7 @@ class Waiting final : public runtime::Service {
   void TakeNew();
   void AnswerThoseOver();
   void AnswerAll(const absl::Status& status);
+  void RetryDue();
   void Retry(Line& line);
   // False when the line must wait on.
   bool RetryFirst(Line& line);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "common/postgres/connection.h"
 #include "common/runtime/thread.h"
 #include "tests/server/account_requests.h"
 #include "tests/server/locks/lock_client.h"
@@ -134,6 +135,43 @@ TEST_CASE("a call that is cancelled leaves the queue, and who came behind it mov
   CHECK(reader.Join().ok());
   CHECK(reader.took < absl::Seconds(4));
   CHECK(app.locks.Get().holders_size() == 2);
+}
+
+TEST_CASE("locks that slow writes still rely on do not hold up who waits for another") {
+  LockApp app;
+  const auto held = app.locks.Acquire({.owner = "a"});
+  REQUIRE(held.ok());
+  std::vector<std::unique_ptr<Waiter>> slow;
+  for (int client = 11; client <= 18; ++client) {
+    REQUIRE(app.locks.Acquire({.owner = "a", .ttl = absl::Minutes(1), .client = client}).ok());
+    slow.push_back(std::make_unique<Waiter>(
+        app.locks, Ask{.owner = "b", .wait = absl::Seconds(8), .client = client}));
+  }
+  Waiter b(app.locks, {.owner = "b", .wait = kLong});
+  const auto waiting = [&] { return app.Metric("saldo_locks_waiting") == "9"; };
+  REQUIRE(testing::Eventually(kPatience, waiting));
+  // As a write does that was checked while the grants held.
+  constexpr postgres::Statement kBegin{"test.begin", "BEGIN"};
+  constexpr postgres::Statement kRely{"test.rely",
+                                      "SELECT FROM lock_holders WHERE key <> '1' FOR KEY SHARE"};
+  const auto write =
+      postgres::Connection::Open({.dsn = app.database.dsn()}, CallContext::WithTimeout(kPatience));
+  REQUIRE(write.ok());
+  REQUIRE((*write)->Query(CallContext::WithTimeout(kPatience), kBegin).ok());
+  REQUIRE((*write)->Query(CallContext::WithTimeout(kPatience), kRely).ok());
+  app.database.Query(
+      "UPDATE lock_holders SET expires_at = clock_timestamp() WHERE key <> '1'; "
+      "SELECT pg_notify('saldo_locks', type || E'\\x1f' || key) FROM locks WHERE key <> '1'");
+  REQUIRE(testing::Eventually(kPatience, [&] {
+    return app.database.Query(
+               "SELECT count(*) FROM pg_stat_activity WHERE datname = "
+               "current_database() AND wait_event_type = 'Lock'") == "1";
+  }));
+  const absl::Time released = absl::Now();
+  REQUIRE(app.locks.Release(*held).ok());
+  CHECK(b.Join().ok());
+  CHECK(absl::Now() - released < absl::Seconds(4));
+  for (const auto& waiter : slow) CHECK(!waiter->Join().ok());
 }
 
 TEST_CASE("two servers wait for one lock, in one queue") {
