@@ -241,6 +241,47 @@ TEST_CASE("a grant comes after the writes that rest on the one before it") {
   CHECK(next.ok());
 }
 
+TEST_CASE("a write that was checked while its lock held is over before the next grant") {
+  LockApp app;
+  v1::WriteEventsResponse response;
+  REQUIRE(app.Write(Request("first", {Wallet(1, "5")}), &response).ok());
+  const auto token = app.locks.Acquire({.owner = "a"});
+  REQUIRE(token.ok());
+  v1::WriteEventsRequest request = Request("second", {Wallet(1, "1")});
+  *request.add_lock_tokens() = TokenOf(*token);
+  metrics::Registry metrics;
+  postgres::Pool pool({.connection = {.dsn = app.database.dsn()}}, metrics);
+  const auto waiting = [&](const std::string& count) {
+    return testing::Eventually(kPatience, [&] {
+      return app.database.Query(
+                 "SELECT count(*) FROM pg_stat_activity WHERE datname = "
+                 "current_database() AND wait_event_type = 'Lock'") == count;
+    });
+  };
+  absl::Status written = absl::UnknownError("");
+  absl::StatusOr<int64_t> next = absl::UnknownError("");
+  runtime::Thread writer, taker;
+  // The write looks at its locks first, and then waits for the balance.
+  constexpr postgres::Statement kHold{"test.hold", "SELECT 1 FROM account_balances FOR UPDATE"};
+  const absl::Status held = pool.Transact(
+      CallContext::WithTimeout(kPatience), {.name = "test.hold"}, [&](postgres::Transaction& tx) {
+        const absl::Status status = tx.Query(kHold).status();
+        writer = runtime::Thread("writer", [&] { written = app.Write(request, &response); });
+        CHECK(waiting("1"));
+        app.Expire(*token);
+        taker = runtime::Thread("taker", [&] { next = app.locks.Acquire({.owner = "b"}); });
+        CHECK(waiting("2"));
+        CHECK(app.database.Query("SELECT string_agg(owner, '') FROM lock_holders") == "a");
+        return status;
+      });
+  writer.Join();
+  taker.Join();
+  CHECK(held.ok());
+  CHECK(written.ok());
+  REQUIRE(next.ok());
+  CHECK(*next > *token);
+}
+
 TEST_CASE("what is left of an idle lock is removed, and its tokens still grow") {
   LockApp app;
   const auto first = app.locks.Acquire({.owner = "a"});
