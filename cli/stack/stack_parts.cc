@@ -25,6 +25,7 @@ namespace fs = std::filesystem;
 // Where a user would look first; others are taken when these are in use.
 constexpr int kPostgresPort = 25432;
 constexpr int kKafkaPort = 9092;
+constexpr int kPrometheusPort = 9090;
 
 constexpr int kTopicPartitions = 3;
 
@@ -107,7 +108,8 @@ absl::Status Stack::Start() {
     SALDO_RETURN_IF_ERROR(
         Step(absl::StrCat("start ", program.name), [&] { return StartProgram(program); }));
   }
-  return absl::OkStatus();
+  if (options_.rules.empty()) return absl::OkStatus();
+  return Step("start Prometheus", [this] { return StartPrometheus(); });
 }
 
 absl::Status Stack::TakeFolder() {
@@ -276,6 +278,20 @@ absl::Status Stack::StartProgram(Program& program) {
   return AwaitAnswer(program);
 }
 
+absl::Status Stack::StartPrometheus() {
+  devstack::PrometheusOptions options;
+  options.dir = options_.dir + "/prometheus";
+  options.log_file = LogFile("prometheus");
+  options.interrupt = interrupt_;
+  SALDO_ASSIGN_OR_RETURN(options.port, devstack::FreePortNear(kPrometheusPort));
+  options.targets = {{"saldo-server", ports_.server_metrics},
+                     {"saldo-retranslator", ports_.retranslator_metrics}};
+  options.rule_files = {options_.rules + "/*.yml"};
+  KeepOldLog(options.log_file);
+  SALDO_ASSIGN_OR_RETURN(prometheus_, devstack::PrometheusServer::Start(std::move(options)));
+  return absl::OkStatus();
+}
+
 absl::Status Stack::AwaitAnswer(const Program& program) const {
   const absl::Time begin = absl::Now();
   absl::Time remind = begin + kReminderInterval;
@@ -304,6 +320,7 @@ absl::Status Stack::Check() const {
   if (kafka_ != nullptr) children.push_back(kafka_->process());
   if (mock_broker_ != nullptr) children.push_back(mock_broker_.get());
   for (const Program& program : programs_) children.push_back(program.child.get());
+  if (prometheus_ != nullptr) children.push_back(prometheus_->process());
   for (const devstack::ChildProcess* child : children) {
     if (child != nullptr && !child->running()) return EndedByItself(*child);
   }
@@ -317,6 +334,8 @@ void Stack::Stop() {
     how();
     Say("stop %s: %s", name, EndedAsAsked(*child->exit()) ? "done" : child->exit()->ToString());
   };
+  if (prometheus_ != nullptr)
+    stop("Prometheus", prometheus_->process(), [&] { prometheus_->Stop(); });
   for (Program& program : programs_) {
     stop(program.name, program.child.get(), [&] { program.child->Stop(kStopGrace); });
   }
@@ -383,13 +402,15 @@ std::string Stack::Summary() const {
       "  gRPC        127.0.0.1:%d\n"
       "  status      http://127.0.0.1:%d/ready and http://127.0.0.1:%d/ready\n"
       "  metrics     http://127.0.0.1:%d/metrics and http://127.0.0.1:%d/metrics\n"
-      "%s"
+      "%s%s"
       "  Kafka       %s%s\n"
       "  logs        %s/*.log\n"
       "\nTry it in other terminals.\n%s"
       "\nCtrl-C stops everything; the data stay in %s.\n",
       ports_.grpc, ports_.server_status, ports_.retranslator_status, ports_.server_metrics,
-      ports_.retranslator_metrics, DatabaseLines(), brokers_,
+      ports_.retranslator_metrics,
+      prometheus_ == nullptr ? "" : absl::StrCat("  Prometheus  ", prometheus_->url(), "\n"),
+      DatabaseLines(), brokers_,
       mock_broker_ != nullptr ? "  (librdkafka's MOCK cluster: in memory, NOT DURABLE)" : "",
       Shorter(options_.dir + "/log"), FirstCalls(), Shorter(options_.dir));
 }

@@ -15,6 +15,7 @@
 #include "common/devstack/files.h"
 #include "common/devstack/kafka_broker.h"
 #include "common/devstack/postgres_cluster.h"
+#include "common/devstack/prometheus.h"
 #include "common/runtime/stop_signal.h"
 #include "common/shards/config.h"
 
@@ -34,6 +35,7 @@ struct StackOptions {
   std::string kafka = "";     // an existing one's host:port; empty: start one
   std::string postgres = "";  // an existing one's connection string; empty: start one
   int shards = 1;             // more than one only without `postgres`
+  std::string rules = "";     // a folder of Prometheus' rules; empty: no Prometheus
 };
 
 // Used by one thread; `interrupt` may be stopped by another to end whatever is waited for.
@@ -52,7 +54,7 @@ class Stack {
   // OK while every part runs; else which one ended, how, and the end of its log.
   absl::Status Check() const;
 
-  // Stops what runs: server, retranslator, Kafka, PostgreSQL. Idempotent.
+  // Stops what runs: Prometheus, server, retranslator, Kafka, PostgreSQL. Idempotent.
   void Stop();
 
   // Where things are and what to try; only after Start.
@@ -86,6 +88,7 @@ class Stack {
   absl::Status CreateTopics() const;
   absl::Status Migrate();
   absl::Status StartProgram(Program& program);
+  absl::Status StartPrometheus();
   absl::Status AwaitAnswer(const Program& program) const;
 
   // Commands to paste, one a line.
@@ -112,6 +115,7 @@ class Stack {
   std::string brokers_;
   Ports ports_;
   std::vector<Program> programs_;  // in the order of their start
+  std::unique_ptr<devstack::PrometheusServer> prometheus_;
 };
 
 }  // namespace saldo::cli

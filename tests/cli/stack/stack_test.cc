@@ -12,6 +12,7 @@
 #include "common/base/call_context.h"
 #include "common/devstack/child_process.h"
 #include "common/devstack/files.h"
+#include "common/devstack/loopback.h"
 #include "common/kafka/admin.h"
 #include "tests/support/test_env.h"
 
@@ -130,6 +131,26 @@ void CheckLedgerCommands(const std::vector<std::string>& commands, int run) {
                          Catch::Contains("key client_wallet/17/RUB"));
 }
 
+// A rule that has a value for each program that Prometheus reaches.
+void MakeRule(const std::string& folder) {
+  REQUIRE(devstack::MakeFolder(folder).ok());
+  REQUIRE(devstack::WriteFile(folder + "/one.yml",
+                              "groups: [{name: g, rules: [{record: programs_up, expr: up == 1}]}]")
+              .ok());
+}
+
+// The Prometheus that the stack names reaches both programs, and has the rule.
+void CheckObserved(const devstack::ChildProcess& stack) {
+  const int port = std::stoi(Between(stack.LogTail(100), "Prometheus  http://127.0.0.1:", "\n"));
+  const auto shown = [port](const char* job) {
+    const auto answer =
+        devstack::HttpGet(port, "/api/v1/query?query=programs_up", absl::Seconds(5));
+    return answer.ok() && answer->body.find(job) != std::string::npos;
+  };
+  CHECK(Eventually(absl::Seconds(60),
+                   [&] { return shown("saldo-server") && shown("saldo-retranslator"); }));
+}
+
 TEST_CASE("the commands that a stack prints work, and its data stay for the next run") {
   TempDir dir;
   for (int run = 1; run <= 2; ++run) {
@@ -162,11 +183,14 @@ TEST_CASE("the commands that a stack prints work, and its data stay for the next
 
 TEST_CASE("the mock broker serves the commands too, and a part that dies is reported") {
   TempDir dir;
-  const auto stack = StackRun(dir, {"--broker=embedded"}, dir.File("no-jars"));
+  MakeRule(dir.File("rules"));
+  const auto stack =
+      StackRun(dir, {"--broker=embedded", "--observe=" + dir.File("rules")}, dir.File("no-jars"));
   const bool runs = Eventually(kStart, [&] { return Says(*stack, kRuns) || !stack->running(); });
   INFO(stack->LogTail(100));
   REQUIRE(runs);
   CHECK(Says(*stack, "NOT DURABLE"));
+  CheckObserved(*stack);
   const std::vector<std::string> commands = Commands(*stack);
   REQUIRE(commands.size() == 6);
   CheckLedgerCommands(commands, 1);
@@ -179,6 +203,7 @@ TEST_CASE("the mock broker serves the commands too, and a part that dies is repo
   REQUIRE(ended.ok());
   CHECK(ended->ToString() == "exit code 1");
   CHECK(Says(*stack, "mock-broker ended by itself with signal 9"));
+  CHECK(Says(*stack, "stop Prometheus: done"));
   CHECK(Says(*stack, "stop PostgreSQL: done"));
   CHECK(PostgresStopped(dir));
 }
