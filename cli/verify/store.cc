@@ -365,10 +365,10 @@ constexpr Check kChecks[] = {
     {"balanced", "batches", Scope::kLedger, true, kBalanced},
     {"imbalances", "assets", Scope::kLedger, false, kImbalances},
     {"requests", "requests", Scope::kLedger, true, kRequests},
-    {"wallets", "wallets", Scope::kLedger, false, kWallets},
-    {"held", "accounts", Scope::kLedger, false, kHeld},
-    {"in transit", "accounts", Scope::kLedger, false, kInTransit},
-    {"clearing", "accounts", Scope::kLedger, false, kClearing},
+    {"wallets", "wallets", Scope::kLedger, true, kWallets},
+    {"held", "accounts", Scope::kLedger, true, kHeld},
+    {"in transit", "accounts", Scope::kLedger, true, kInTransit},
+    {"clearing", "accounts", Scope::kLedger, true, kClearing},
 };
 
 std::string Pairs(const std::vector<std::string_view>& attributes, std::string_view values) {

@@ -320,6 +320,16 @@ absl::StatusOr<WriteRequest> Capture(const MovementContext& context, const Captu
   const std::string& wallet = order.wallet_id;
   const std::string transfer_id = TransferIdOf(wallet, order.request_id);
   Builder builder(context, WriteIdOf(order.request_id), fingerprint);
+  // First: of a hold that has ended nothing else is said.
+  builder.With(EndHold{.hold_id = order.hold_id,
+                       .wallet_id = wallet,
+                       .how = HoldEnd::kCaptured,
+                       .captured = captured,
+                       .scale = scale,
+                       .currency = hold.currency,
+                       .to_wallet_id = order.to_wallet_id,
+                       .request_id = order.request_id,
+                       .description = order.description});
   builder.Other(wallet, hold.currency, Contra::kHold, kDebit, hold.amount);
   if (order.to_wallet_id.empty()) {
     builder.Other(wallet, hold.currency, Contra::kExternal, kCredit, captured);
@@ -346,17 +356,7 @@ absl::StatusOr<WriteRequest> Capture(const MovementContext& context, const Captu
                     .request_id = order.request_id,
                     .hold_id = order.hold_id});
   }
-  return builder
-      .With(EndHold{.hold_id = order.hold_id,
-                    .wallet_id = wallet,
-                    .how = HoldEnd::kCaptured,
-                    .captured = captured,
-                    .scale = scale,
-                    .currency = hold.currency,
-                    .to_wallet_id = order.to_wallet_id,
-                    .request_id = order.request_id,
-                    .description = order.description})
-      .Build();
+  return builder.Build();
 }
 
 WriteRequest Release(const MovementContext& context, const ReleaseOrder& order,
