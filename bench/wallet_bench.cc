@@ -106,6 +106,7 @@ class WalletBench {
       }
     };
     std::vector<runtime::Thread> threads;
+    threads.reserve(kCreators);
     for (int i = 0; i < kCreators; ++i) threads.emplace_back("creator", create);
     for (runtime::Thread& thread : threads) thread.Join();
     return failure;
@@ -127,6 +128,8 @@ class WalletBench {
   // The same movement, said in events.
   absl::StatusOr<double> Writes(const std::string& name) {
     std::vector<std::string> debits, credits;
+    debits.reserve(kWallets);
+    credits.reserve(kWallets);
     for (int i = 0; i < kWallets; ++i) {
       v1::WriteEventsRequest request;
       v1::NewEvent& event = *request.add_events();
