@@ -25,7 +25,6 @@ namespace {
 constexpr absl::Duration kTimeout = absl::Seconds(10);
 constexpr absl::Duration kTimeoutMax = absl::Hours(1);
 constexpr size_t kPairsMax = 64;
-constexpr size_t kHomeShard = 0;
 
 CommandSpec Spec() {
   return {
@@ -73,18 +72,31 @@ absl::StatusOr<int> ShowStatus(const Databases& databases, const Args& args,
              : 1;
 }
 
+absl::StatusOr<std::vector<shard::KeyedType>> TypesOn(const Databases& databases, size_t shard,
+                                                      absl::Duration timeout) {
+  SALDO_ASSIGN_OR_RETURN(const std::unique_ptr<postgres::Connection> connection,
+                         databases.ConnectToCurrent(shard, timeout));
+  return shard::ReadTypes(*connection, CallContext::WithTimeout(timeout));
+}
+
+// All shards know the types, so the first that answers will do.
 absl::StatusOr<std::vector<shard::KeyedType>> Types(const Databases& databases,
                                                     absl::Duration timeout) {
-  SALDO_ASSIGN_OR_RETURN(const std::unique_ptr<postgres::Connection> connection,
-                         databases.ConnectToCurrent(kHomeShard, timeout));
-  return shard::ReadTypes(*connection, CallContext::WithTimeout(timeout));
+  absl::Status first_failure;
+  for (size_t i = 0; i < databases.size(); ++i) {
+    const absl::StatusOr<std::vector<shard::KeyedType>> types = TypesOn(databases, i, timeout);
+    if (types.ok() && !types->empty()) return types;
+    if (types.ok() && databases.size() == 1) return types;
+    first_failure.Update(
+        databases.Named(i, types.ok() ? shard::FindType(*types, "").status() : types.status()));
+  }
+  return first_failure;
 }
 
 absl::StatusOr<int> ShowWhich(const Databases& databases, const Args& args,
                               absl::Duration timeout) {
-  const absl::StatusOr<std::vector<shard::KeyedType>> types = Types(databases, timeout);
-  if (!types.ok()) return databases.Named(kHomeShard, types.status());
-  SALDO_ASSIGN_OR_RETURN(const shard::KeyedType type, shard::FindType(*types, args.operands()[1]));
+  SALDO_ASSIGN_OR_RETURN(const std::vector<shard::KeyedType> types, Types(databases, timeout));
+  SALDO_ASSIGN_OR_RETURN(const shard::KeyedType type, shard::FindType(types, args.operands()[1]));
   SALDO_ASSIGN_OR_RETURN(
       const std::vector<std::string> values,
       shard::ShardingValues(type, absl::MakeConstSpan(args.operands()).subspan(2)));

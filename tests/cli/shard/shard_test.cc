@@ -116,6 +116,24 @@ TEST_CASE("shard which names the shard of a key") {
   }
 }
 
+TEST_CASE("shard which asks the shards that answer") {
+  const testing::MigratedDatabase there, empty;
+  AddTypes(there);
+  const auto which = [](const ShardsFile& file) {
+    return Saldo({"shard", "which", "wallet", "client_id=17", file.option()});
+  };
+  const Outcome answer = which(ShardsFile(there.dsn(), kNobody));
+  CHECK(answer.code == 0);
+  for (const std::string& home : {std::string(kNobody), empty.dsn()}) {
+    const Outcome outcome = which(ShardsFile(home, there.dsn()));
+    INFO(outcome.text);
+    CHECK(outcome.code == 0);
+    CHECK(outcome.text == answer.text);
+  }
+  CHECK_THAT(which(ShardsFile(kNobody, empty.dsn())).text,
+             Contains("saldo shard: shard a: the connection to PostgreSQL is lost"));
+}
+
 TEST_CASE("shard which knows the types of locks and states") {
   const Shards shards;
   Outcome outcome = shards.Run({"shard", "which", "import", "name=x"});
