@@ -142,6 +142,7 @@ absl::Status Pipeline::RunSession() {
 absl::Status Pipeline::Consume(postgres::Connection& connection, OutboxReader& reader,
                                Session& session, int64_t cursor) {
   int64_t read_seq = cursor;
+  bool identified = false;
   while (!stop_.stopped()) {
     SALDO_RETURN_IF_ERROR(session.Failure());
     SALDO_ASSIGN_OR_RETURN(const BatchList list, reader.List(Call(), read_seq, options_.read));
@@ -149,6 +150,9 @@ absl::Status Pipeline::Consume(postgres::Connection& connection, OutboxReader& r
       SALDO_RETURN_IF_ERROR(connection.WaitForNotification(options_.poll_interval).status());
       continue;
     }
+    // What is written by the wrong name would keep it: a server fixes the name before it writes.
+    if (!std::exchange(identified, true))
+      SALDO_RETURN_IF_ERROR(shards::CheckIdentity(connection, Call(), identity_));
     SALDO_ASSIGN_OR_RETURN(const bool room, WaitForRoom(connection, session, list));
     if (!room) return absl::OkStatus();
     SALDO_ASSIGN_OR_RETURN(const std::shared_ptr<Chunk> chunk, reader.Fetch(Call(), list));

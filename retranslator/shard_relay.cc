@@ -22,8 +22,6 @@ constexpr absl::Duration kPingTimeout = absl::Seconds(5);
 // Between two lines of the log about a shard that stays as it is.
 constexpr absl::Duration kRemind = absl::Seconds(5);
 
-constexpr postgres::Statement kPing{"relay.ping", "SELECT 1"};
-
 ShardRelay::State StateOf(const absl::Status& status) {
   if (status.ok()) return ShardRelay::State::kWorks;
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)
@@ -88,8 +86,11 @@ void ShardRelay::Run() {
 }
 
 absl::Status ShardRelay::Look() {
-  if (connection_ != nullptr && connection_->Usable())
-    return connection_->Query(CallContext::WithTimeout(kPingTimeout, &cancel_), kPing).status();
+  // A server that starts later may have made it another shard.
+  if (connection_ != nullptr && connection_->Usable()) {
+    return shards::CheckIdentity(*connection_, CallContext::WithTimeout(kPingTimeout, &cancel_),
+                                 identity_);
+  }
   connection_ = nullptr;
   postgres::ConnectionOptions options = pool_.options().connection;
   options.application_name += "-watch";

@@ -185,5 +185,25 @@ TEST_CASE("a start without any shard, or with the wrong one, says so") {
   CHECK_THAT(std::string(behind.message()), Catch::Contains("saldo migrate up"));
 }
 
+TEST_CASE("a database that a server makes another shard later is not shipped under this name") {
+  World world;
+  const testing::MigratedDatabase database_a, database_b;
+  Source a(database_a.dsn()), b(database_b.dsn());
+  a.Begin();
+  b.Begin();
+  // Before any server: nothing says that the two are swapped.
+  Relay relay(ConfigOf(world, b.dsn(), a.dsn()));
+  REQUIRE(testing::Eventually(kWait, [&] { return relay.active(0) && relay.active(1); }));
+  database_b.Query(
+      "INSERT INTO shard (name, range_first, range_last) VALUES ('b', '8000000000000000', "
+      "'ffffffffffffffff')");
+  b.Append(world.topic(), "b", 3);
+  CHECK(testing::Eventually(
+      kWait, [&] { return relay.Readiness().body == "ok\nshard a: does not fit\n"; }));
+  CHECK(testing::Eventually(kWait,
+                            [&] { return relay.Metric("saldo_relay_restarts_total", "a") >= 2; }));
+  CHECK(world.Received().empty());
+}
+
 }  // namespace
 }  // namespace saldo::retranslator
