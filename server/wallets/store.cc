@@ -375,7 +375,7 @@ absl::Status WriteHolds(postgres::Transaction& tx, absl::Time now, const PartRow
   for (const EndHold* row : rows.ended_holds) {
     const bool is_capture = row->how == HoldEnd::kCaptured;
     ids.push_back(row->hold_id);
-    states.push_back(is_capture                      ? "captured"
+    states.emplace_back(is_capture                      ? "captured"
                      : row->how == HoldEnd::kExpired ? "expired"
                                                      : "released");
     captured.push_back(is_capture ? std::optional<Decimal>(row->captured) : std::nullopt);
