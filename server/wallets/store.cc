@@ -376,8 +376,8 @@ absl::Status WriteHolds(postgres::Transaction& tx, absl::Time now, const PartRow
     const bool is_capture = row->how == HoldEnd::kCaptured;
     ids.push_back(row->hold_id);
     states.emplace_back(is_capture                      ? "captured"
-                     : row->how == HoldEnd::kExpired ? "expired"
-                                                     : "released");
+                        : row->how == HoldEnd::kExpired ? "expired"
+                                                        : "released");
     captured.push_back(is_capture ? std::optional<Decimal>(row->captured) : std::nullopt);
   }
   return tx.Defer(kEndHolds, now, ids, states, absl::MakeConstSpan(captured));
