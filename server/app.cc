@@ -111,7 +111,7 @@ void App::AddTaskKinds() {
 void App::Reload() {
   // The file holds both: neither is taken from one that is wrong in the other.
   if (!keyed_types_.CheckFile().ok()) return;
-  if (ledger_.Reload().ok()) keyed_types_.Reload().IgnoreError();
+  ledger_.Reload([this](size_t shard) { keyed_types_.Reload(shard).IgnoreError(); }).IgnoreError();
 }
 
 absl::Status App::Start() {

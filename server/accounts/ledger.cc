@@ -3,6 +3,7 @@
 #include <string>
 
 #include "common/base/status_macros.h"
+#include "common/observability/log.h"
 
 namespace saldo::accounts {
 namespace {
@@ -25,13 +26,19 @@ Ledger::Ledger(const LedgerOptions& options, shards::ShardSet& shards, rpc::Disp
       ledgers_(MakeLedgers(options, shards, tracer)),
       service_(shards, ledgers_, dispatcher, registry) {}
 
-absl::Status Ledger::Reload() {
+absl::Status Ledger::Reload(absl::FunctionRef<void(size_t shard)> taken) {
   const auto types = AccountTypeRegistry::ReadFile(config_);
   absl::Status first_failure;
   for (const auto& ledger : ledgers_) {
     // A shard that starts later reads them then.
     if (ledger->types() == nullptr) continue;
-    first_failure.Update(shards_.Named(ledger->shard(), ledger->type_registry().Reload(types)));
+    const absl::Status status = ledger->type_registry().Reload(types);
+    if (status.ok()) {
+      taken(ledger->shard());
+    } else if (shards_.size() > 1) {
+      log::Error("a shard keeps its old account types", {{"shard", shards_.name(ledger->shard())}});
+    }
+    first_failure.Update(shards_.Named(ledger->shard(), status));
   }
   return first_failure;
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "common/observability/metrics.h"
 #include "common/observability/trace.h"
@@ -29,8 +30,9 @@ class Ledger {
   // Before Start of the shards: a slice that takes part in WriteEvents.
   void Add(const RequestExtension& extension) { service_.Add(extension); }
   // Reads the account types again, once for all shards that have started. The first failure is the
-  // answer; a shard that takes the new types works with them, also when another one does not.
-  absl::Status Reload();
+  // answer; a shard that takes the new types works with them, also when another one does not, and
+  // `taken` is called for it.
+  absl::Status Reload(absl::FunctionRef<void(size_t shard)> taken);
 
   // For the slices that write and read through the ledger. See ShardLedger.
   Writer& writer(size_t shard) { return ledgers_[shard]->writer(); }

@@ -52,9 +52,13 @@ absl::StatusOr<AccountService::Target> AccountService::TargetOf(
   // Which shard an account is on does not differ between the types of one shard and another's.
   Target target{.shard = shards::ShardSet::kHome, .types = nullptr};
   for (const auto& ledger : ledgers_) {
-    target.shard = ledger->shard();
-    target.types = ledger->types();
-    if (target.types != nullptr) break;
+    std::shared_ptr<const AccountTypes> types = ledger->types();
+    if (types == nullptr) continue;
+    // A shard that was away when the types were reloaded does not know the new ones.
+    const bool known = types->Find(account.type()) != nullptr;
+    if (!known && target.types != nullptr) continue;
+    target = {.shard = ledger->shard(), .types = std::move(types)};
+    if (known) break;
   }
   if (ledgers_.size() > 1 && target.types != nullptr) {
     const std::optional<size_t> shard = ShardOf(shards_.map(), *target.types, account);

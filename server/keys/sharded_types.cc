@@ -40,13 +40,10 @@ ShardedTypes::ShardedTypes(const TypesFile& file, const std::vector<KeyedTypeUse
                            shards::ShardSet& shards)
     : shards_(shards), registries_(MakeRegistries(file, uses, shards)) {}
 
-absl::Status ShardedTypes::Reload() {
-  absl::Status first_failure;
-  for (size_t i = 0; i < registries_.size(); ++i) {
-    // A shard that starts later reads them then.
-    if (of(i) != nullptr) first_failure.Update(shards_.Named(i, registries_[i]->Reload()));
-  }
-  return first_failure;
+absl::Status ShardedTypes::Reload(size_t shard) {
+  // A shard that starts later reads them then.
+  if (of(shard) == nullptr) return absl::OkStatus();
+  return shards_.Named(shard, registries_[shard]->Reload());
 }
 
 const KeyedType* ShardedTypes::FindType(std::shared_ptr<const KeyedTypes>* types, KeyedKind kind,
@@ -54,7 +51,13 @@ const KeyedType* ShardedTypes::FindType(std::shared_ptr<const KeyedTypes>* types
                                         rpc::BadRequestBuilder& bad) const {
   *types = of(shards_.AnyStarted());
   if (*types == nullptr) return nullptr;
-  const KeyedType* const found = (*types)->Find(kind, type);
+  const KeyedType* found = (*types)->Find(kind, type);
+  // A shard that was away when the types were reloaded does not know the new ones.
+  for (size_t i = 0; found == nullptr && i < registries_.size(); ++i) {
+    std::shared_ptr<const KeyedTypes> others = of(i);
+    if (others == nullptr || (found = others->Find(kind, type)) == nullptr) continue;
+    *types = std::move(others);
+  }
   if (found == nullptr)
     bad.Add(absl::StrCat(AsAbsl(prefix), "type"), UnknownType(kind, type, **types));
   return found;

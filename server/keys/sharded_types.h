@@ -35,16 +35,15 @@ class ShardedTypes {
 
   // Whether the file could be loaded anew, by itself; see KeyedTypeRegistry::CheckFile.
   absl::Status CheckFile() const { return registries_.front()->CheckFile(); }
-  // Reads the types again, for all shards that have started. The first failure is the answer; a
-  // shard that takes the new types works with them, also when another one does not.
-  absl::Status Reload();
+  // Reads the types of a shard again, once it has started.
+  absl::Status Reload(size_t shard);
 
   // Null until the shard has started.
   std::shared_ptr<const KeyedTypes> of(size_t shard) const { return registries_[shard]->current(); }
 
   // UNAVAILABLE until a shard has started: before, no type is known.
   absl::Status CheckAny() const { return shards_.Check(shards_.AnyStarted()); }
-  // The type of this name, on the first shard that has started. Null, with the reason in `bad`,
+  // The type of this name, on the first shard that knows it. Null, with the reason in `bad`,
   // when there is none. `prefix` stands before the fields "type" and "key" in faults.
   const KeyedType* FindType(std::shared_ptr<const KeyedTypes>* types, KeyedKind kind,
                             std::string_view prefix, std::string_view type,

@@ -40,9 +40,18 @@ StateService::StateService(shards::ShardSet& shards, TypesOfShard types, WriterO
 // The types of any shard tell where a state belongs; the shard's own tell what its database holds.
 template <typename Checked, typename Request>
 absl::StatusOr<StateService::Placed<Checked>> StateService::Place(const Request& request) const {
-  const size_t any = shards_.AnyStarted();
+  size_t any = shards_.AnyStarted();
   SALDO_RETURN_IF_ERROR(shards_.Check(any));
   std::shared_ptr<const keys::KeyedTypes> types = types_(any);
+  const auto knows = [&] {
+    return types->Find(keys::KeyedKind::kState, request.type()) != nullptr;
+  };
+  // A shard that was away when the types were reloaded does not know the new ones.
+  for (size_t i = 0; !knows() && i < shards_.size(); ++i) {
+    if (!shards_.Check(i).ok()) continue;
+    types = types_(i);
+    any = i;
+  }
   SALDO_ASSIGN_OR_RETURN(Checked checked, Check(request, *types));
   const size_t shard = ShardOf(shards_.map(), NameOf(checked));
   if (shard != any) {
