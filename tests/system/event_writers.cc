@@ -33,7 +33,10 @@ v1::WriteEventsRequest Request(const std::string& id, int client) {
 EventWriters::EventWriters(EventWritersOptions options) : options_(std::move(options)) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
+  // Else every 30 s at most, and calls that do not wait for the server reconnect no earlier.
+  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 100);
   for (int i = 0; i < options_.callers + options_.streams; ++i) {
     stubs_.push_back(Api::NewStub(grpc::CreateCustomChannel(
         options_.address, grpc::InsecureChannelCredentials(), arguments)));
@@ -95,7 +98,9 @@ void EventWriters::RunStream(int client, const std::string& name, Api::Stub& stu
                              response.error().message())
               : absl::OkStatus();
       if (Note(response.request_id(), status)) ++made;
-      if (stop_.stopped()) stream->WritesDone();
+      if (!stop_.stopped()) continue;
+      stream->WritesDone();
+      break;
     }
     const absl::Status ended = rpc::FromGrpcStatus(stream->Finish());
     if (!ended.ok()) Note("", ended);
@@ -104,8 +109,8 @@ void EventWriters::RunStream(int client, const std::string& name, Api::Stub& stu
 }
 
 bool EventWriters::Note(const std::string& id, const absl::Status& status) {
-  if (absl::IsUnavailable(status)) {
-    ++unavailable_;
+  if (absl::IsUnavailable(status) || absl::IsCancelled(status)) {
+    ++(absl::IsCancelled(status) ? cancelled_ : unavailable_);
     return false;
   }
   absl::MutexLock lock(&mutex_);

@@ -38,8 +38,10 @@ class EventWriters {
   void Stop();
   int64_t acknowledged() const { return acknowledged_; }
   int64_t unavailable() const { return unavailable_; }  // answers UNAVAILABLE
-  std::set<std::string> ids();                          // of acknowledged requests
-  // The first answer that is neither OK nor UNAVAILABLE.
+  // Answers CANCELLED: what gRPC says of calls that come while it closes their connection.
+  int64_t cancelled() const { return cancelled_; }
+  std::set<std::string> ids();  // of acknowledged requests
+  // The first answer of another kind.
   std::vector<std::string> surprises();
 
   static constexpr const char* kTopic = "saldo-client-wallet";
@@ -54,7 +56,7 @@ class EventWriters {
 
   const EventWritersOptions options_;
   runtime::StopSignal stop_;
-  std::atomic<int64_t> acknowledged_{0}, unavailable_{0};
+  std::atomic<int64_t> acknowledged_{0}, unavailable_{0}, cancelled_{0};
   std::vector<std::unique_ptr<Api::Stub>> stubs_;
   absl::Mutex mutex_;
   std::set<std::string> ids_ ABSL_GUARDED_BY(mutex_);

@@ -15,6 +15,7 @@ namespace {
 constexpr absl::Duration kPatience = absl::Seconds(60);
 // Of Kubernetes, where nobody says more. Ours is below.
 constexpr absl::Duration kGracePeriod = absl::Seconds(30);
+constexpr int kWriters = 8;
 
 // SIGTERM; the process must end by itself, with exit code 0.
 void StopInTime(devstack::ChildProcess& process) {
@@ -33,6 +34,11 @@ void AwaitMore(EventWriters& writers, int64_t more) {
   REQUIRE(written);
 }
 
+void AwaitRefused(const EventWriters& writers) {
+  const int64_t enough = writers.unavailable() + 50;
+  REQUIRE(Eventually(kPatience, [&] { return writers.unavailable() >= enough; }));
+}
+
 std::set<std::string> StoredIds(Stack& stack) {
   const auto rows =
       stack.postgres().Query(Stack::kDatabase, "SELECT request_id FROM write_requests ORDER BY 1");
@@ -45,20 +51,24 @@ std::set<std::string> StoredIds(Stack& stack) {
 TEST_CASE(
     "a stop under load loses no acknowledged event, refuses the others, and sends none twice") {
   Stack stack({.relays = 1});
-  EventWriters writers({.address = stack.server_address(), .prefix = "stop"});
+  EventWriters writers(
+      {.address = stack.server_address(), .prefix = "stop", .callers = kWriters - 2, .streams = 2});
   AwaitMore(writers, 500);
 
   // The retranslator first, so that its successor has something to send.
   StopInTime(stack.relay(0));
   AwaitMore(writers, 300);
-  CHECK(writers.unavailable() == 0);
+  CHECK(writers.unavailable() + writers.cancelled() == 0);
   CHECK_FALSE(stack.Drained());
 
   StopInTime(stack.server());
+  AwaitRefused(writers);  // and the answers that were still on their way
   const int64_t acknowledged = writers.acknowledged();
-  const int64_t refused = writers.unavailable();
-  REQUIRE(Eventually(kPatience, [&] { return writers.unavailable() > refused + 50; }));
+  const int64_t cancelled = writers.cancelled();
+  AwaitRefused(writers);
   CHECK(writers.acknowledged() == acknowledged);
+  CHECK(writers.cancelled() == cancelled);
+  CHECK(cancelled <= kWriters);
 
   stack.RestartServer();
   AwaitMore(writers, 300);
@@ -70,7 +80,7 @@ TEST_CASE(
   for (const std::string& id : acknowledged_ids) {
     if (stored.count(id) == 0) FAIL_CHECK("acknowledged and lost: " << id);
   }
-  CHECK(stored.size() <= acknowledged_ids.size() + 8);
+  CHECK(stored.size() <= acknowledged_ids.size() + kWriters);
 
   stack.KillRelay(0);  // which only starts it: it has ended
   REQUIRE(Eventually(kPatience, [&] { return stack.Drained(); }));
