@@ -1,6 +1,7 @@
 #include "server/locks/store.h"
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
@@ -136,8 +137,10 @@ constexpr Statement kRemoveLocks{
   "FROM unnest($1::text[], $2::text[], $3::int8[]) WITH ORDINALITY AS w (type, key, token, " \
   "ordinal) JOIN lock_holders AS h ON h.type = w.type COLLATE \"C\" "                        \
   "AND h.key = w.key COLLATE \"C\" AND h.token = w.token "
+// Not of grants that are over: their locks are for others to take.
 constexpr Statement kHoldGrants{"locks.hold_grants",
-                                "SELECT 1 " SALDO_LOCKS_WANTED
+                                "SELECT w.ordinal::int4 " SALDO_LOCKS_WANTED
+                                "WHERE h.expires_at > clock_timestamp() "
                                 "ORDER BY h.type, h.key, h.token FOR KEY SHARE OF h"};
 // After all of these are held, for that may have taken time.
 constexpr Statement kReadGrants{"locks.read_grants", "SELECT w.ordinal::int4 " SALDO_LOCKS_WANTED
@@ -335,12 +338,15 @@ absl::StatusOr<int> ReadGrants(Transaction& tx, const std::vector<std::string>& 
 
 absl::StatusOr<std::vector<size_t>> TakeGrants(absl::Span<Result> results, size_t count) {
   if (results.size() != 2) return absl::InternalError("the answers about grants are not two");
-  SALDO_ASSIGN_OR_RETURN(const auto rows, std::move(results[1]).As<int32_t>());
+  SALDO_ASSIGN_OR_RETURN(const auto locked, std::move(results[0]).As<int32_t>());
+  SALDO_ASSIGN_OR_RETURN(const auto live, std::move(results[1]).As<int32_t>());
+  std::set<int32_t> ours;
+  for (const auto& [ordinal] : locked) ours.insert(ordinal);
   std::vector<size_t> held;
-  for (const auto& [ordinal] : rows) {
+  for (const auto& [ordinal] : live) {
     if (ordinal < 1 || static_cast<size_t>(ordinal) > count)
       return absl::InternalError("a grant has an ordinal that was not asked for");
-    held.push_back(static_cast<size_t>(ordinal) - 1);
+    if (ours.contains(ordinal)) held.push_back(static_cast<size_t>(ordinal) - 1);
   }
   return held;
 }
