@@ -125,8 +125,9 @@ TEST_CASE("whatever step is the last, the job goes on from there, once") {
   // A wallet does not close while its money is under way.
   REQUIRE(w.server.Withdraw("w", w.payer, "70").ok());
   CHECK(Reason(w.server.Close("x", w.payer)) == "WALLET_HAS_TRANSFERS");
-  SECTION("as it was left") {}
-  SECTION("and the requests are forgotten") { w.ForgetRequests(); }
+  const bool forgotten = GENERATE(false, true);
+  CAPTURE(forgotten);
+  if (forgotten) w.ForgetRequests();
   for (int again = 0; again < 2; ++again) {
     REQUIRE(w.Sweep());
     for (const TransferRow* one : {&debited, &credited}) {
@@ -157,8 +158,9 @@ TEST_CASE("money that cannot be credited comes back, and the refusal is final") 
   w.databases.Query(kNorth,
                     "UPDATE wallets SET closed_at = NULL; "
                     "UPDATE account_balances SET closed = false");
-  SECTION("as it was left") {}
-  SECTION("and the requests are forgotten") { w.ForgetRequests(); }
+  const bool forgotten = GENERATE(false, true);
+  CAPTURE(forgotten);
+  if (forgotten) w.ForgetRequests();
   REQUIRE(w.Sweep());
   CHECK(w.StateOf(early) == v1::TRANSFER_STATE_REFUNDED);
   CHECK(w.Drive(early).refund_reason == "WALLET_CLOSED");
