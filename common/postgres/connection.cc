@@ -90,9 +90,30 @@ Connection::Connection(pg_conn* connection, const ConnectionOptions& options,
 
 Connection::~Connection() { PQfinish(connection_); }
 
+namespace {
+
+// libpq says what is wrong with a connection string by quoting it, password and all.
+absl::Status CheckDsn(const std::string& dsn) {
+  const bool is_list = dsn.find('=') != std::string::npos || dsn.rfind("postgres://", 0) == 0 ||
+                       dsn.rfind("postgresql://", 0) == 0;
+  if (!is_list) return absl::OkStatus();  // the name of a database
+  char* fault = nullptr;
+  PQconninfoOption* const options = PQconninfoParse(dsn.c_str(), &fault);
+  const bool valid = options != nullptr;
+  PQconninfoFree(options);
+  PQfreemem(fault);
+  if (valid) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "the connection string of PostgreSQL cannot be read; what is wrong is not shown, for it may "
+      "hold the password");
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectionOptions& options,
                                                              const CallContext& context,
                                                              StatementMetrics* metrics) {
+  SALDO_RETURN_IF_ERROR(CheckDsn(options.dsn));
   const std::string session_options =
       absl::StrCat("-c statement_timeout=", absl::ToInt64Milliseconds(options.statement_timeout),
                    " -c idle_in_transaction_session_timeout=",

@@ -41,6 +41,16 @@ TEST_CASE("a pipeline answers in order, in one round trip") {
   }
 }
 
+TEST_CASE("a connection string that cannot be read is not shown") {
+  for (const char* dsn : {"host=localhost password=se cret", "dbname=x nonsense=cret",
+                          "postgresql://user:cret@host:port:1/x?y"}) {
+    const absl::Status status = Connection::Open({.dsn = dsn}, Soon()).status();
+    INFO(status.ToString());
+    CHECK(status.code() == absl::StatusCode::kInvalidArgument);
+    CHECK(status.message().find("cret") == std::string_view::npos);
+  }
+}
+
 TEST_CASE("answers larger than every buffer do not block the sending of more") {
   const auto connection = Connect(testing::TestPostgres().dsn("postgres"));
   constexpr Statement kLarge{"test.large", "SELECT repeat('x', 4000000) || left($1, 1)"};
