@@ -99,7 +99,7 @@ class WalletServer {
 
   void Stop() {
     std::vector<runtime::Service*> parts = Parts();
-    for (auto part = parts.rbegin(); part != parts.rend(); ++part) (*part)->Stop();
+    for (; !parts.empty(); parts.pop_back()) parts.back()->Stop();
   }
 
   // One call by its method, as &Stub::Transfer gives it.
