@@ -38,12 +38,15 @@ constexpr Statement kDropPassed{
     "  s.scanned_to + 1)) FROM sequencer AS s, cursors AS c WHERE c.consumer = 'relay'"};
 // The next batch says how many messages are before it; that of the cursor itself may be dropped
 // already. Batches that have no seq yet count too, up to a bound, so that a sequencer that stands
-// still is seen here.
+// still is seen here. Dead letters wait until somebody sends them anew; their index has no others,
+// and the order has the planner use it.
 constexpr Statement kLag{
     "relay.lag",
     "SELECT s.last_seq - c.seq + waiting.batches,"
     " coalesce(s.last_message - next.messages_before, 0) + waiting.messages,"
-    " least(next.created_at, waiting.oldest), clock_timestamp() "
+    " least(next.created_at, waiting.oldest), clock_timestamp(),"
+    " (SELECT count(*) FROM (SELECT FROM dead_letters WHERE redriven_at IS NULL"
+    "  ORDER BY id LIMIT 10000) AS dead) "
     "FROM sequencer AS s CROSS JOIN cursors AS c"
     " LEFT JOIN sequenced_batches AS next ON next.seq = c.seq + 1"
     " CROSS JOIN LATERAL (SELECT count(*) AS batches, coalesce(sum(w.messages), 0)::int8 AS "
@@ -166,11 +169,12 @@ absl::Status Cleaner::MeasureLag(postgres::Pool& pool, RelayMetrics& metrics) {
   SALDO_ASSIGN_OR_RETURN(Result result, pool.Read(CallContext::WithTimeout(kCallTimeout), kLag));
   SALDO_ASSIGN_OR_RETURN(
       const auto row,
-      (std::move(result).One<int64_t, int64_t, std::optional<absl::Time>, absl::Time>()));
-  const auto& [batches, messages, oldest, now] = row;
+      (std::move(result).One<int64_t, int64_t, std::optional<absl::Time>, absl::Time, int64_t>()));
+  const auto& [batches, messages, oldest, now, dead_letters] = row;
   metrics.lag_batches.Set(static_cast<double>(batches));
   metrics.lag_messages.Set(static_cast<double>(messages));
   metrics.oldest_seconds.Set(oldest.has_value() ? absl::ToDoubleSeconds(now - *oldest) : 0);
+  metrics.dead_letters.Set(static_cast<double>(dead_letters));
   return absl::OkStatus();
 }
 

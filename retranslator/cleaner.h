@@ -25,7 +25,7 @@ struct CleanerOptions {
   absl::Duration interval = absl::Milliseconds(50);
   // How often passed partitions are looked for.
   absl::Duration drop_interval = absl::Seconds(10);
-  // How often the lag is measured.
+  // How often the lag is measured, and the dead letters are counted.
   absl::Duration lag_interval = absl::Seconds(1);
 };
 

@@ -20,6 +20,8 @@ RelayMetrics::RelayMetrics(metrics::Registry& r)
                      "Age of the oldest batch that the cursor has not passed; 0 without one.")),
       sent(r.AddCounter("saldo_relay_messages_sent_total", "Messages that Kafka acknowledged.")),
       dead(r.AddCounter("saldo_relay_messages_dead_total", "Messages that became dead letters.")),
+      dead_letters(r.AddGauge("saldo_relay_dead_letters",
+                              "Dead letters that wait to be sent anew, counted up to 10000.")),
       restarts(r.AddCounter("saldo_relay_restarts_total",
                             "Times that the relay started over after a failure.")),
       dropped_partitions(r.AddCounter("saldo_relay_partitions_dropped_total",

@@ -21,6 +21,7 @@ struct RelayMetrics {
   metrics::Gauge& oldest_seconds;
   metrics::Counter& sent;
   metrics::Counter& dead;
+  metrics::Gauge& dead_letters;
   metrics::Counter& restarts;
   metrics::Counter& dropped_partitions;
   metrics::Histogram& commit_to_ack_seconds;

@@ -227,6 +227,24 @@ TEST_CASE("the lag counts what the cursor has not passed") {
   CHECK(f.metrics.oldest_seconds.Value() == 0);
 }
 
+TEST_CASE("dead letters are counted until they are sent anew, up to a bound") {
+  Fixture f;
+  Measure(f);
+  CHECK(f.metrics.dead_letters.Value() == 0);
+  f.database.Execute(
+      "INSERT INTO dead_letters (batch_id, ordinal, topic, key, payload, type, message_id,"
+      " created_at, attempts, error) SELECT n, 1, 't', 'k', 'p', 'type', 'id', now(), 3, 'no' "
+      "FROM generate_series(1, 10002) AS n");
+  Measure(f);
+  CHECK(f.metrics.dead_letters.Value() == 10'000);
+  f.database.Execute("UPDATE dead_letters SET redriven_at = now() WHERE batch_id > 3");
+  Measure(f);
+  CHECK(f.metrics.dead_letters.Value() == 3);
+  f.database.Execute("DELETE FROM dead_letters");
+  Measure(f);
+  CHECK(f.metrics.dead_letters.Value() == 0);
+}
+
 TEST_CASE("the lag shows a sequencer that stands still") {
   Fixture f;
   for (int64_t id = 1; id <= 5; ++id) f.database.AddBatch(id, 2);

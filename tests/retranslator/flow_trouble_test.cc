@@ -136,6 +136,7 @@ TEST_CASE("messages for a topic that does not exist become dead letters, and oth
                      "WHERE d.ordinal = 1 AND d.key = d.payload AND d.type = 't' AND d.created_at "
                      "= b.created_at AND d.message_id = '0-' || batch_id || '-1'") == 20);
   CHECK(relay.Metric("saldo_relay_messages_dead_total") == 20);
+  CHECK(testing::Eventually(kWait, [&] { return relay.Metric("saldo_relay_dead_letters") == 20; }));
   CHECK(relay.Metric("saldo_relay_messages_sent_total") == 20);
 }
 
