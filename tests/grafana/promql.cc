@@ -25,6 +25,7 @@ bool IsOneOf(std::string_view word, const std::array<std::string_view, n>& words
 // Words that are followed by a list of labels.
 constexpr std::array<std::string_view, 6> kLists = {"by",       "without",    "on",
                                                     "ignoring", "group_left", "group_right"};
+constexpr std::array<std::string_view, 3> kSetOperators = {"and", "or", "unless"};
 constexpr std::array<std::string_view, 5> kOperators = {"and", "or", "unless", "bool", "offset"};
 
 // `sum by (job) (x)`: the word before is an operator.
@@ -86,6 +87,59 @@ std::vector<Token> Tokens(std::string_view query) {
   return tokens;
 }
 
+std::string_view Trim(std::string_view text) {
+  const size_t begin = NextBlack(text, 0);
+  return text.substr(begin, text.find_last_not_of(" \n") + 1 - begin);
+}
+
+// What the set operators join, without the parentheses around.
+std::vector<std::string_view> Operands(std::string_view query) {
+  query = Trim(query);
+  std::vector<std::string_view> operands;
+  int depth = 0;
+  size_t begin = 0, closed = std::string_view::npos;
+  const auto end_at = [&](size_t end) {
+    for (const std::string_view inner : Operands(query.substr(begin, end - begin)))
+      operands.push_back(inner);
+  };
+  const std::vector<Token> tokens = Tokens(query);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const std::string_view text = query.substr(tokens[i].begin, tokens[i].end - tokens[i].begin);
+    depth += text == "(" ? 1 : text == ")" ? -1 : 0;
+    if (text == ")" && depth == 0) closed = std::min(closed, tokens[i].begin);
+    if (depth > 0 || !IsOneOf(text, kSetOperators)) continue;
+    end_at(tokens[i].begin);
+    begin = tokens[i].end;
+    // Which labels it goes by.
+    const size_t next = NextBlack(query, begin);
+    if (query.substr(next).starts_with("on (")) begin = After(query, next, ')');
+  }
+  if (begin > 0) {
+    end_at(query.size());
+  } else if (query.starts_with("(") && closed + 1 == query.size()) {
+    return Operands(query.substr(1, query.size() - 2));
+  } else {
+    operands.push_back(query);
+  }
+  return operands;
+}
+
+// With the answer 0 where a comparison does not hold.
+std::string Answering(std::string_view query) {
+  std::string answering;
+  for (const Token& token : Tokens(query)) {
+    const std::string_view text = query.substr(token.begin, token.end - token.begin);
+    answering += text;
+    const std::string_view rest = query.substr(token.end);
+    const bool longer = !rest.empty() && rest[0] == '=';
+    const char before = token.begin == 0 ? ' ' : query[token.begin - 1];
+    const bool ends_double =
+        text == "=" && (before == '=' || before == '!' || before == '<' || before == '>');
+    if (ends_double || ((text == "<" || text == ">") && !longer)) answering += " bool";
+  }
+  return answering;
+}
+
 }  // namespace
 
 std::string Fill(std::string text, const Variables& variables) {
@@ -134,19 +188,13 @@ std::vector<std::string> Ranges(std::string_view query) {
   return ranges;
 }
 
-std::string Measured(std::string_view condition) {
-  std::string query;
-  for (const Token& token : Tokens(condition)) {
-    const std::string_view text = condition.substr(token.begin, token.end - token.begin);
-    query += text;
-    const std::string_view rest = condition.substr(token.end);
-    const bool longer = !rest.empty() && rest[0] == '=';
-    const char before = token.begin == 0 ? ' ' : condition[token.begin - 1];
-    const bool ends_double =
-        text == "=" && (before == '=' || before == '!' || before == '<' || before == '>');
-    if (ends_double || ((text == "<" || text == ">") && !longer)) query += " bool";
+std::vector<std::string> Measured(std::string_view condition) {
+  std::vector<std::string> queries;
+  for (const std::string_view part : Operands(condition)) {
+    if (!part.starts_with("absent(") && !part.starts_with("ALERTS{"))
+      queries.push_back(Answering(part));
   }
-  return query;
+  return queries;
 }
 
 }  // namespace saldo::grafana

@@ -26,8 +26,9 @@ std::vector<Selector> Selectors(std::string_view query);
 // What stands in brackets: "5m", "$__rate_interval".
 std::vector<std::string> Ranges(std::string_view query);
 
-// A rule's condition as a query that has samples, 0 or 1, also where it does not hold: comparisons
-// answer instead of dropping what does not pass.
-std::string Measured(std::string_view condition);
+// A rule's condition as queries that have samples, 0 or 1, also where it does not hold: what `and`,
+// `or` and `unless` join is a query of its own, and comparisons answer instead of dropping what
+// does not pass. Without what has samples only in trouble: absent(...), and the alerts that fire.
+std::vector<std::string> Measured(std::string_view condition);
 
 }  // namespace saldo::grafana

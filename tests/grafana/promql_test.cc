@@ -36,11 +36,17 @@ TEST_CASE("variables are filled in, longer names first") {
   CHECK(AsRegex("127.0.0.1:80") == "127\\\\.0\\\\.0\\\\.1:80");
 }
 
-TEST_CASE("a condition answers also where it does not hold") {
-  CHECK(
-      Measured("a{b=\"x > y\", c=~\"d\"} > 1 and e >= 2 or f != 3 and g == 4 or h < 5 or i <= 6") ==
-      "a{b=\"x > y\", c=~\"d\"} > bool 1 and e >= bool 2 or f != bool 3 and g == bool 4 or h < "
-      "bool 5 or i <= bool 6");
+TEST_CASE("a condition's parts answer also where they do not hold") {
+  CHECK(Measured("a{b=\"x > y or z\", c=~\"d\"} > 1 and e >= 2 or f != 3 and g == 4") ==
+        std::vector<std::string>{"a{b=\"x > y or z\", c=~\"d\"} > bool 1", "e >= bool 2",
+                                 "f != bool 3", "g == bool 4"});
+  CHECK(Measured("(max by (x) (a) < 5\n  or (b <= 6 and rate(c[5m]) > 0))\n  unless on (x, y) "
+                 "max(d or e) == 0\n  unless on (x) ALERTS{alertname=\"a\"}\n") ==
+        std::vector<std::string>{"max by (x) (a) < bool 5", "b <= bool 6", "rate(c[5m]) > bool 0",
+                                 "max(d or e) == bool 0"});
+  CHECK(Measured("up == 0 or absent(up{job=\"a\"})") == std::vector<std::string>{"up == bool 0"});
+  CHECK(Measured("(a) > (b)") == std::vector<std::string>{"(a) > bool (b)"});
+  CHECK(Measured("((a > 1))") == std::vector<std::string>{"a > bool 1"});
 }
 
 }  // namespace saldo::grafana
