@@ -8,6 +8,7 @@ packages_build=(
 )
 packages_servers=(maven openjdk-17-jre-headless postgresql-15)
 packages_observe=(prometheus)
+packages_jaeger=(golang-1.19-go)
 packages_check=(clang-format-14 clang-tidy-14 git jq shellcheck)
 
 # Prints those of the given packages that are not installed.
@@ -82,6 +83,25 @@ fetch_kafka() {
   rm -rf "$temporary"
   return "$result"
 }
+
+# Puts Jaeger, which Debian does not have, into a folder of the user's cache, and tells programs where. Built from its Go
+# module with Debian's Go, whatever other Go comes first in PATH.
+need_jaeger() {
+  local version=1.42.0
+  export SALDO_JAEGER=${XDG_CACHE_HOME:-$HOME/.cache}/saldo/jaeger-$version
+  [[ -x $SALDO_JAEGER ]] && return 0
+  (need_packages "${packages_jaeger[@]}") && step "build Jaeger $version" build_jaeger "$version"
+}
+
+# In a shell of its own, which leaves nothing but the program however it ends: Go's caches of the build are a gigabyte.
+build_jaeger() (
+  parent=${SALDO_JAEGER%/*}
+  mkdir -p "$parent" && temporary=$(mktemp -d "$parent/build.XXXXXX") || exit 1
+  trap 'rm -rf "$temporary"' EXIT
+  env PATH="/usr/lib/go-1.19/bin:$PATH" CGO_ENABLED=0 GOBIN="$temporary" GOCACHE="$temporary/cache" GOMODCACHE="$temporary/mod" \
+    go install -modcacherw -ldflags='-s -w' "github.com/jaegertracing/jaeger/cmd/all-in-one@v$1" || exit 1
+  mv "$temporary/all-in-one" "$SALDO_JAEGER"
+)
 
 # Installs buf, which Debian does not have, below build/tools.
 need_buf() {

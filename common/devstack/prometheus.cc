@@ -4,18 +4,16 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/devstack/files.h"
+#include "common/devstack/http_ready.h"
 #include "common/devstack/loopback.h"
 
 namespace saldo::devstack {
 namespace {
 
-constexpr absl::Duration kPoll = absl::Milliseconds(30);
 constexpr absl::Duration kCallTimeout = absl::Seconds(10);
 constexpr absl::Duration kStopGrace = absl::Seconds(10);
-constexpr int kPortTries = 3;
 
 std::string PercentEncoded(const std::string& text) {
   std::string encoded;
@@ -52,18 +50,12 @@ absl::StatusOr<std::unique_ptr<PrometheusServer>> PrometheusServer::Start(
   const bool any_port = options.port == 0;
   std::unique_ptr<PrometheusServer> server(new PrometheusServer(std::move(options)));
   SALDO_RETURN_IF_ERROR(server->WriteConfiguration());
-  absl::Status started;
-  for (int i = 0; i < kPortTries; ++i) {
+  SALDO_RETURN_IF_ERROR(StartOnFreePorts([&]() -> absl::Status {
     if (any_port) {
       SALDO_ASSIGN_OR_RETURN(server->options_.port, FreePort());
     }
-    started = server->StartServer();
-    // Only a port that somebody else took meanwhile is worth another try.
-    if (started.ok() || !any_port ||
-        !absl::StrContains(started.message(), "address already in use"))
-      break;
-  }
-  if (!started.ok()) return started;
+    return server->StartServer();
+  }));
   return server;
 }
 
@@ -99,27 +91,12 @@ absl::Status PrometheusServer::StartServer() {
   child.log_file = options_.log_file;
   server_.reset();
   SALDO_ASSIGN_OR_RETURN(server_, ChildProcess::Start(std::move(child)));
-  const absl::Status ready = AwaitReady();
+  const absl::Status ready = AwaitHttp(*server_, {.port = options_.port,
+                                                  .path = "/-/ready",
+                                                  .timeout = options_.start_timeout,
+                                                  .interrupt = options_.interrupt});
   if (!ready.ok()) Stop();
   return ready;
-}
-
-absl::Status PrometheusServer::AwaitReady() {
-  const absl::Time deadline = absl::Now() + options_.start_timeout;
-  while (absl::Now() < deadline) {
-    if (options_.interrupt != nullptr && options_.interrupt->stopped())
-      return absl::CancelledError("the start of Prometheus was interrupted");
-    // Another program may answer on a port that this one could not get.
-    const absl::StatusOr<HttpAnswer> answer = HttpGet(options_.port, "/-/ready", kCallTimeout);
-    if (absl::StatusOr<ChildExit> ended = server_->Wait(kPoll); ended.ok()) {
-      return absl::UnavailableError(absl::StrCat("Prometheus ended with ", ended->ToString(),
-                                                 "; the end of ", options_.log_file, ":\n",
-                                                 server_->LogTail(40)));
-    }
-    if (answer.ok() && answer->code == 200) return absl::OkStatus();
-  }
-  return absl::DeadlineExceededError(
-      absl::StrCat("Prometheus is not ready; see ", options_.log_file));
 }
 
 absl::StatusOr<std::string> PrometheusServer::Get(

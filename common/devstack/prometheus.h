@@ -63,7 +63,6 @@ class PrometheusServer {
 
   absl::Status WriteConfiguration() const;
   absl::Status StartServer();
-  absl::Status AwaitReady();
 
   PrometheusOptions options_;
   std::unique_ptr<ChildProcess> server_;
