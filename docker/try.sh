@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Builds the images for real and runs them against each other on this machine, then stops and removes all that it started.
 # Needs root on Debian 12, and installs what is missing. Nothing is pulled: the base image comes from debootstrap.
-#   docker/try.sh [--keep]      --keep leaves the images and the compiler's cache for the next run
-# They are kept in var/docker, or in the folder SALDO_TRY_DIR. DEBIAN_MIRROR=http://HOST/debian names another mirror than
-# this machine's own.
+#   docker/try.sh [--keep] [--compose]
+#     --keep     leaves the images and the compiler's cache for the next run, in var/docker or in the folder SALDO_TRY_DIR
+#     --compose  then runs compose.yml's profile core too, with stand-ins of Debian's packages for the images of PostgreSQL
+#                and Kafka. Needs a kernel that gives containers networks of their own
+# DEBIAN_MIRROR=http://HOST/debian names another mirror than this machine's own.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 # shellcheck source=.ci/packages.sh
@@ -32,14 +34,22 @@ is_open() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 readonly grpc=127.0.0.1:8082 server_ready=http://127.0.0.1:8000/ready
 readonly postgres_port=${SALDO_TRY_POSTGRES_PORT:-25432} kafka_port=${SALDO_TRY_KAFKA_PORT:-29092}
 readonly work=${SALDO_TRY_DIR:-$PWD/var/docker} user=postgres
-readonly topic=saldo-client-wallet
-keep=0
-[[ ${1:-} == --keep ]] && keep=1
+readonly event_topic=saldo-client-wallet package_topic=omp-package-events
+keep=0 with_compose=0
+for argument in "$@"; do
+  case $argument in
+    --keep) keep=1 ;;
+    --compose) with_compose=1 ;;
+    *) die "unknown argument '$argument'" ;;
+  esac
+done
 
 ((EUID == 0)) || die 'needs root: it starts a Docker daemon of its own'
-need_packages docker.io debootstrap curl "${packages_servers[@]}"
+need_packages docker.io docker-compose debootstrap curl procps "${packages_servers[@]}"
 need_kafka
-for port in 8082 8000 8001 9100 9101 "$postgres_port" "$kafka_port"; do
+ports=(8082 8000 8001 9100 9101 "$postgres_port" "$kafka_port")
+if ((with_compose)); then ports+=(5432 9092); fi
+for port in "${ports[@]}"; do
   if is_open "$port"; then die "port $port is taken"; fi
 done
 
@@ -52,22 +62,34 @@ docker=/usr/bin/docker
 pids=()
 
 finish() {
-  local result=$?
+  local result=$? pid
   trap - EXIT
+  # One thing that cannot be stopped must not keep the rest from it; what is left is looked for below.
+  set +e
   if ((result != 0)); then
-    for name in migrate server retranslator; do "$docker" logs --tail 20 "saldo-try-$name" 2>&1 || true; done
-    tail -n 20 "$run"/*.log || true
+    for pid in $("$docker" ps -aq); do
+      "$docker" inspect --format '{{.Name}} {{.State.Status}} {{.State.ExitCode}}' "$pid"
+      "$docker" logs --tail 20 "$pid"
+    done
+    tail -n 20 "$run"/*.log
   fi
-  "$docker" rm -f saldo-try-{migrate,server,retranslator} >/dev/null 2>&1 || true
-  [[ ! -e $run/postgres/postmaster.pid ]] || as_server pg_ctl -D "$run/postgres" -m fast -w stop >/dev/null || true
-  local pid
+  "$docker" ps -aq | xargs -r "$docker" rm -f >/dev/null
+  "$docker" network prune -f >/dev/null
+  "$docker" volume prune -f >/dev/null
+  if [[ -e $run/postgres/postmaster.pid ]]; then as_server pg_ctl -D "$run/postgres" -m fast -w stop >/dev/null; fi
   for pid in "${pids[@]}"; do
-    kill "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
+    kill "$pid"
+    wait "$pid"
   done
-  umount "$run"/exec/netns/* 2>/dev/null || true
+  for mount in "$run"/exec/netns/*; do
+    if mountpoint -q "$mount"; then umount "$mount"; fi
+  done
   rm -rf "$run"
   ((keep)) || rm -rf "$work"
+  if pgrep -af "$run"; then
+    echo 'try: these processes are left' >&2
+    result=1
+  fi
   exit "$result"
 }
 trap finish EXIT
@@ -78,7 +100,7 @@ as_server() { # a program of PostgreSQL's, as its user
   runuser -u "$user" -- "/usr/lib/postgresql/15/bin/$program" "$@"
 }
 
-# eventually SECONDS COMMAND...
+# eventually SECONDS COMMAND...: what it says while it fails is of no use.
 eventually() {
   local end=$((SECONDS + $1))
   shift
@@ -90,7 +112,7 @@ eventually() {
 
 start_docker() {
   mountpoint -q /sys/fs/cgroup || die 'there are no control groups here'
-  dockerd --storage-driver=vfs --iptables=false --bridge=none --data-root="$work/data" --exec-root="$run/exec" \
+  dockerd --storage-driver=vfs --iptables=false --ip-forward=false --bridge=none --data-root="$work/data" --exec-root="$run/exec" \
     --pidfile="$run/dockerd.pid" --host="$DOCKER_HOST" >"$run/dockerd.log" 2>&1 &
   pids+=($!)
   eventually 60 "$docker" version || die 'the Docker daemon does not start'
@@ -152,9 +174,9 @@ offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 TEXT
-  local java=(java -Xmx512m -cp "$SALDO_KAFKA_LIBS/*")
-  "${java[@]}" kafka.tools.StorageTool format -t "$("${java[@]}" kafka.tools.StorageTool random-uuid 2>/dev/null)" \
-    -c "$run/kafka.properties" >"$run/kafka.log" 2>&1
+  local java=(java -Xmx512m -cp "$SALDO_KAFKA_LIBS/*") id
+  id=$("${java[@]}" kafka.tools.StorageTool random-uuid 2>"$run/kafka.log")
+  "${java[@]}" kafka.tools.StorageTool format -t "$id" -c "$run/kafka.properties" >>"$run/kafka.log" 2>&1
   "${java[@]}" kafka.Kafka "$run/kafka.properties" >>"$run/kafka.log" 2>&1 &
   pids+=($!)
 }
@@ -165,15 +187,28 @@ container() {
     --env "SALDO_POSTGRES_DSN=host=127.0.0.1 port=$postgres_port dbname=saldo user=saldo" "$@"
 }
 saldo() { container --rm saldo-try-cli "$@"; }
+readonly event='{"requestId":"try-1","events":[{
+  "account":{"type":"client_wallet","key":{"client_id":"17","currency":"RUB"}},"attributes":{"source":"card"},
+  "side":"SIDE_CREDIT","amount":"500"}]}'
+readonly package='{"Title":"Box","Material":"wood","MaximumVolume":1.5,"Reusable":true}'
 # The topic is made with its first message.
-has_message() { timeout 10 "$docker" run --rm --network=host saldo-try-cli tail "$topic" --kafka="127.0.0.1:$kafka_port" --from-beginning --count=1; }
+first_message() { timeout 10 "$docker" run --rm --network=host saldo-try-cli tail "$1" --kafka="127.0.0.1:$2" --from-beginning --count=1; }
 state() { "$docker" inspect --format "$2" "saldo-try-$1"; }
 is() { [[ $1 == "$2" ]]; }
 healthy() { is "$(state "$1" '{{.State.Health.Status}}')" healthy; }
 unhealthy() { is "$(state "$1" '{{.State.Health.Status}}')" unhealthy; }
 # The ids of the process itself, as the kernel has them.
 runs_as() { is "$(awk '/^(Uid|Gid|CapEff|NoNewPrivs):/ {printf "%s ", $2}' "/proc/$(state "$1" '{{.State.Pid}}')/status")" "$2"; }
-has_no_shell() { "$docker" run --rm --network=host --entrypoint=/bin/sh "saldo-try-$1" -c true 2>&1 | grep -q 'no such file'; }
+has_no_shell() {
+  local said
+  if said=$("$docker" run --rm --network=host --entrypoint=/bin/sh "saldo-try-$1" -c true 2>&1); then return 1; fi
+  grep -q 'no such file' <<<"$said"
+}
+refuses_to_start() {
+  local said
+  if said=$(container --rm "saldo-try-$1" 2>&1); then return 1; fi
+  grep -q 'run: saldo migrate up' <<<"$said"
+}
 is_read_only() { grep -q '^[^ ]* / [^ ]* ro[, ]' "/proc/$(state "$1" '{{.State.Pid}}')/mounts"; }
 
 say 'Docker daemon, base image, images (the first time takes long)'
@@ -187,6 +222,7 @@ start_postgres
 start_kafka
 
 say 'containers'
+check 'before the migration the server refuses to start' refuses_to_start server
 check 'the migration ends with 0' container --name saldo-try-migrate saldo-try-cli migrate up
 check 'the server starts' container --detach --name saldo-try-server saldo-try-server
 check 'the retranslator starts' container --detach --name saldo-try-retranslator \
@@ -201,13 +237,13 @@ for name in server retranslator; do
 done
 check '/version tells the commit' is "$(curl -s http://127.0.0.1:8000/version | grep -c "$(git rev-parse HEAD)")" 1
 
-say 'an event'
-check 'a call is answered' saldo call WriteEvents '{"requestId":"try-1","events":[{
-  "account":{"type":"client_wallet","key":{"client_id":"17","currency":"RUB"}},"attributes":{"source":"card"},
-  "side":"SIDE_CREDIT","amount":"500"}]}'
+say 'changes'
+check 'an event is written' saldo call WriteEvents "$event"
+check 'a package is written' saldo call CreatePackageV1 "$package"
 eventually 60 is_open "$kafka_port" || die 'Kafka does not start'
-check 'its message arrives' eventually 60 has_message
-saldo tail "$topic" --kafka="127.0.0.1:$kafka_port" --from-beginning --count=1
+for topic in "$event_topic" "$package_topic"; do
+  check "its message arrives on $topic" eventually 60 first_message "$topic" "$kafka_port"
+done
 check 'the ledger agrees with itself' saldo verify
 
 say 'failure and stop'
@@ -219,4 +255,8 @@ for name in server retranslator; do
   "$docker" stop --time 40 "saldo-try-$name" >/dev/null
   check "the $name stops by itself, with 0" is "$(state "$name" '{{.State.ExitCode}} {{.State.OOMKilled}}')" '0 false'
 done
+if ((with_compose)); then
+  # shellcheck source=docker/try-compose.sh
+  source docker/try-compose.sh
+fi
 say 'all is well'
