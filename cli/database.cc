@@ -88,16 +88,16 @@ absl::StatusOr<std::unique_ptr<postgres::Connection>> Databases::Connect(
   postgres::ConnectionOptions options;
   options.dsn = dsn(shard);
   options.application_name = "saldo-cli";
-  options.connect_timeout = kConnectTimeout;
+  options.connect_timeout = std::min(kConnectTimeout, statement_timeout);
   options.statement_timeout = statement_timeout;
-  return postgres::Connection::Open(options, CallContext::WithTimeout(kConnectTimeout));
+  return postgres::Connection::Open(options, CallContext::WithTimeout(options.connect_timeout));
 }
 
 absl::StatusOr<std::unique_ptr<postgres::Connection>> Databases::ConnectToCurrent(
     size_t shard, absl::Duration statement_timeout) const {
+  const CallContext context = CallContext::WithTimeout(statement_timeout);
   SALDO_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Connection> connection,
                          Connect(shard, statement_timeout));
-  const CallContext context = CallContext::WithTimeout(statement_timeout);
   SALDO_RETURN_IF_ERROR(schema::CheckCurrent(*connection, context));
   SALDO_RETURN_IF_ERROR(CheckIdentity(shard, *connection, context));
   return connection;

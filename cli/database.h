@@ -37,11 +37,12 @@ class Databases {
   // Whether there are several, so that what is said of one should name it.
   bool sharded() const { return size() > 1; }
 
-  // A connection to one. No statement may take longer than `statement_timeout`. What it
-  // answers does not name the shard, here and below: see Named.
+  // A connection to one. Neither connecting nor any statement may take longer than
+  // `statement_timeout`. What it answers does not name the shard, here and below: see Named.
   absl::StatusOr<std::unique_ptr<postgres::Connection>> Connect(
       size_t shard, absl::Duration statement_timeout) const;
-  // The same, once the schema fits this program and the database is the shard that it is taken for.
+  // The same, once the schema fits this program and the database is the shard that it is taken for:
+  // all of that within `statement_timeout`.
   absl::StatusOr<std::unique_ptr<postgres::Connection>> ConnectToCurrent(
       size_t shard, absl::Duration statement_timeout) const;
   // FAILED_PRECONDITION when the database, of a current schema, is another shard. One that was

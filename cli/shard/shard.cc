@@ -43,9 +43,10 @@ CommandSpec Spec() {
 
 absl::StatusOr<shard::Figures> Ask(const Databases& databases, size_t shard,
                                    absl::Duration timeout) {
+  const CallContext context = CallContext::WithTimeout(timeout);
   SALDO_ASSIGN_OR_RETURN(const std::unique_ptr<postgres::Connection> connection,
                          databases.ConnectToCurrent(shard, timeout));
-  return shard::ReadFigures(*connection, CallContext::WithTimeout(timeout));
+  return shard::ReadFigures(*connection, context);
 }
 
 // At once, for one that is away answers only when its time is over.
@@ -74,9 +75,10 @@ absl::StatusOr<int> ShowStatus(const Databases& databases, const Args& args,
 
 absl::StatusOr<std::vector<shard::KeyedType>> TypesOn(const Databases& databases, size_t shard,
                                                       absl::Duration timeout) {
+  const CallContext context = CallContext::WithTimeout(timeout);
   SALDO_ASSIGN_OR_RETURN(const std::unique_ptr<postgres::Connection> connection,
                          databases.ConnectToCurrent(shard, timeout));
-  return shard::ReadTypes(*connection, CallContext::WithTimeout(timeout));
+  return shard::ReadTypes(*connection, context);
 }
 
 // All shards know the types, so the first that answers will do.

@@ -1,8 +1,14 @@
 // `saldo shard` as a user meets it, on two real databases.
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "tests/cli/shard/two_shards.h"
 
 namespace saldo::cli {
@@ -132,6 +138,25 @@ TEST_CASE("shard which asks the shards that answer") {
   }
   CHECK_THAT(which(ShardsFile(kNobody, empty.dsn())).text,
              Contains("saldo shard: shard a: the connection to PostgreSQL is lost"));
+}
+
+TEST_CASE("a database that takes the connection and says nothing is given up in time") {
+  const testing::MigratedDatabase there;
+  // The kernel accepts for a listening socket that nobody serves.
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  socklen_t size = sizeof(address);
+  REQUIRE(listen(fd, 5) == 0);
+  REQUIRE(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+  const ShardsFile file(there.dsn(), absl::StrCat("host=127.0.0.1 port=", ntohs(address.sin_port)));
+  const absl::Time begin = absl::Now();
+  const Outcome outcome = Saldo({"shard", "status", "--timeout=2s", file.option()});
+  const absl::Duration took = absl::Now() - begin;
+  close(fd);
+  INFO(outcome.text);
+  CHECK(outcome.code == 1);
+  CHECK_THAT(outcome.text, Contains("answers\n") && Contains("connecting took too long"));
+  CHECK(took < absl::Seconds(8));  // without --timeout it is 10 s
 }
 
 TEST_CASE("shard which knows the types of locks and states") {
