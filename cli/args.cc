@@ -51,7 +51,9 @@ absl::StatusOr<Args> Args::Parse(const CommandSpec& spec,
   if (args.operands_.size() > spec.operands_max) {
     return UsageError(absl::StrCat("'", args.operands_[spec.operands_max], "' is one too many"));
   }
-  if (args.operands_.size() < spec.operands_min) return UsageError("something is missing");
+  if (args.operands_.size() < spec.operands_min) {
+    return UsageError(absl::StrCat("something is missing: ", spec.usage));
+  }
   return args;
 }
 
@@ -110,6 +112,15 @@ absl::StatusOr<absl::Duration> Args::GetDuration(std::string_view name, absl::Du
                                    absl::FormatDuration(max)));
   }
   return value;
+}
+
+absl::StatusOr<std::string> Args::GetAddress(std::string_view name,
+                                             const std::string& fallback) const {
+  std::string address = Get(name, fallback);
+  const size_t colon = address.find(':');
+  if (colon != std::string::npos && colon > 0 && colon + 1 < address.size()) return address;
+  return UsageError(
+      absl::StrCat("--", std::string(name), "=", address, " is not of the form HOST:PORT"));
 }
 
 std::string HelpText(const CommandSpec& spec) {

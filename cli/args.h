@@ -44,6 +44,8 @@ class Args {
   // "500ms", "10s"; positive and at most `max`.
   absl::StatusOr<absl::Duration> GetDuration(std::string_view name, absl::Duration fallback,
                                              absl::Duration max) const;
+  // "HOST:PORT", or another of gRPC's names with a colon.
+  absl::StatusOr<std::string> GetAddress(std::string_view name, const std::string& fallback) const;
   const std::vector<std::string>& operands() const { return operands_; }
 
  private:

@@ -16,6 +16,7 @@
 #include "cli/tail/tail.h"
 #include "cli/task/task.h"
 #include "cli/verify/verify.h"
+#include "common/observability/build_info.h"
 
 namespace saldo::cli {
 namespace {
@@ -59,6 +60,10 @@ int Main(std::vector<std::string> arguments) {
   }
   // `saldo help call` is `saldo call --help`.
   if (help) arguments = {arguments[1], "--help"};
+  if (arguments[0] == "--version" && arguments.size() == 1) {
+    absl::PrintF("saldo %s\n", GetBuildInfo().version);
+    return 0;
+  }
   const std::string name = arguments[0];
   arguments.erase(arguments.begin());
   for (const Command& command : kCommands) {

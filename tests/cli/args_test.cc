@@ -47,7 +47,7 @@ TEST_CASE("what is typed wrong is named") {
       {{"a", "--all=yes"}, "--all takes no value"},
       {{"a", "--count=1", "--count=2"}, "--count is given twice"},
       {{"a", "b", "c"}, "'c' is one too many"},
-      {{}, "something is missing"},
+      {{}, "something is missing: saldo try FILE"},
   };
   for (const Row& row : rows) {
     const auto args = Args::Parse(Spec(), row.arguments);

@@ -5,6 +5,7 @@
 
 #include "common/devstack/child_process.h"
 #include "common/devstack/files.h"
+#include "common/devstack/loopback.h"
 #include "tests/support/test_env.h"
 
 namespace saldo::cli {
@@ -36,6 +37,9 @@ TEST_CASE("saldo tells its commands, and what was typed wrong") {
     CHECK_THAT(outcome.text, Catch::Contains("usage: saldo COMMAND") && Catch::Contains("stack"));
   }
   CHECK(Saldo({}).code == 2);
+  const Outcome version = Saldo({"--version"});
+  CHECK(version.code == 0);
+  CHECK_THAT(version.text, Catch::Matches("saldo [0-9]+\\.[0-9]+\\.[0-9]+\n"));
   const Outcome unknown = Saldo({"frobnicate"});
   CHECK(unknown.code == 2);
   CHECK_THAT(unknown.text, Catch::Contains("unknown command 'frobnicate'"));
@@ -51,12 +55,21 @@ TEST_CASE("every command has help and refuses unknown options") {
     }
     CHECK(Saldo({command, "--no-such-option"}).code == 2);
   }
+  CHECK_THAT(Saldo({"call"}).text, Catch::Contains("something is missing: saldo call"));
   CHECK(Saldo({"stack", "run", "--broker=none"}).code == 2);
   CHECK(Saldo({"stack", "run", "--broker=embedded", "--kafka=a:1"}).code == 2);
   CHECK(Saldo({"stack", "walk"}).code == 2);
   CHECK(Saldo({"stack", "run", "--shards=0"}).code == 2);
   CHECK(Saldo({"stack", "run", "--shards=5"}).code == 2);
   CHECK(Saldo({"stack", "run", "--shards=2", "--postgres=x"}).code == 2);
+}
+
+TEST_CASE("tail says in one line that no Kafka answers") {
+  const std::string nobody = "127.0.0.1:" + std::to_string(*devstack::FreePort());
+  const Outcome outcome = Saldo({"tail", "topic", "--kafka=" + nobody});
+  CHECK(outcome.code == 1);
+  CHECK_THAT(outcome.text, Catch::StartsWith("saldo tail: no Kafka answers on " + nobody) &&
+                               Catch::Matches("[^\n]*\n"));
 }
 
 }  // namespace
