@@ -7,18 +7,25 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <sstream>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "cli/args.h"
+#include "cli/call/stream.h"
 #include "common/base/status_macros.h"
+#include "common/observability/log.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "hablof/logistic_package_api/v1/logistic_package_api.pb.h"
@@ -32,6 +39,11 @@ namespace saldo::cli {
 namespace {
 
 namespace pb = google::protobuf;
+
+constexpr absl::Duration kTimeout = absl::Seconds(10);
+constexpr absl::Duration kTimeoutMax = absl::Hours(1);  // and of a stream, when none is given
+// Above what a server may send; gRPC's own bound of 4 MiB is below it.
+constexpr int kAnswerBytesMax = 64 << 20;
 
 // Every service whose methods can be called by name. Naming a message links its file in.
 std::vector<const pb::ServiceDescriptor*> Services() {
@@ -65,48 +77,69 @@ bool IsName(const std::string& name, const pb::MethodDescriptor& method) {
          name == absl::StrCat(method.service()->full_name(), "/", method.name());
 }
 
+std::vector<const pb::MethodDescriptor*> Methods() {
+  std::vector<const pb::MethodDescriptor*> methods;
+  for (const pb::ServiceDescriptor* service : Services()) {
+    for (int i = 0; i < service->method_count(); ++i) methods.push_back(service->method(i));
+  }
+  return methods;
+}
+
 CommandSpec Spec() {
   CommandSpec spec;
   spec.usage = "saldo call [OPTIONS] METHOD [JSON]";
   spec.about =
       "Calls METHOD with the request JSON ('{}' when left out, standard input for '-') and prints "
-      "the answer.\n\nMethods:";
-  for (const pb::ServiceDescriptor* service : Services()) {
-    for (int i = 0; i < service->method_count(); ++i) {
-      const pb::MethodDescriptor* method = service->method(i);
-      if (method->client_streaming()) continue;
-      absl::StrAppend(&spec.about, "\n  ", ShortName(*method), "  {");
-      const pb::Descriptor* input = method->input_type();
-      for (int f = 0; f < input->field_count(); ++f) {
-        absl::StrAppend(&spec.about, f == 0 ? "" : ", ", input->field(f)->json_name());
-      }
-      absl::StrAppend(&spec.about, "}");
+      "the answer.\nA stream takes one request a line, and answers with a line for each.\n\n"
+      "Methods:";
+  for (const pb::MethodDescriptor* method : Methods()) {
+    absl::StrAppend(&spec.about, "\n  ", ShortName(*method),
+                    method->client_streaming() ? "  stream of {" : "  {");
+    const pb::Descriptor* input = method->input_type();
+    for (int f = 0; f < input->field_count(); ++f) {
+      absl::StrAppend(&spec.about, f == 0 ? "" : ", ", input->field(f)->json_name());
     }
+    absl::StrAppend(&spec.about, "}");
   }
-  spec.options = {{"address", "HOST:PORT", "the server; 127.0.0.1:8082"},
-                  {"timeout", "TIME", "how long to wait for the answer; 10s"},
-                  {"log-level", "LEVEL", "have the server log this call at debug, info, ..."}};
+  spec.options = {
+      {"address", "HOST:PORT", "the server; 127.0.0.1:8082"},
+      {"timeout", "TIME", "how long to wait for the answer; 10s. For all of a stream's; 1h"},
+      {"log-level", "LEVEL", "have the server log this call at debug, info, warning or error"}};
   spec.operands_min = 1;
   spec.operands_max = 2;
   return spec;
 }
 
-absl::StatusOr<const pb::MethodDescriptor*> FindMethod(const std::string& name) {
-  std::string known;
-  for (const pb::ServiceDescriptor* service : Services()) {
-    for (int i = 0; i < service->method_count(); ++i) {
-      const pb::MethodDescriptor* method = service->method(i);
-      if (method->client_streaming()) continue;  // one answer is what this command shows
-      if (IsName(name, *method)) return method;
-      absl::StrAppend(&known, known.empty() ? "" : ", ", ShortName(*method));
-    }
+// Of which methods someone may have meant by a name that is none: "; did you mean A or B?".
+std::string Guess(const std::string& name) {
+  const std::string wanted = absl::AsciiStrToLower(name);
+  std::vector<std::string> same, similar;
+  for (const pb::MethodDescriptor* method : Methods()) {
+    const std::string known = absl::AsciiStrToLower(method->name());
+    if (known == wanted) same.push_back(ShortName(*method));
+    if (absl::StrContains(known, wanted)) similar.push_back(ShortName(*method));
   }
-  return UsageError(absl::StrCat("there is no method '", name, "'; there are ", known));
+  const std::vector<std::string>& guesses = same.empty() ? similar : same;
+  if (name.empty() || guesses.empty()) return "";
+  return absl::StrCat("; did you mean ", absl::StrJoin(guesses, " or "), "?");
 }
 
-std::string ToJson(const pb::Message& message) {
+absl::StatusOr<const pb::MethodDescriptor*> FindMethod(const std::string& name) {
+  for (const pb::MethodDescriptor* method : Methods()) {
+    if (IsName(name, *method)) return method;
+  }
+  return UsageError(absl::StrCat("there is no method '", name, "'", Guess(name)));
+}
+
+absl::Status CheckLevel(const Args& args) {
+  log::Level level;
+  const absl::Status status = log::ParseLevel(args.Get("log-level", "debug"), &level);
+  return status.ok() ? status : UsageError(std::string(status.message()));
+}
+
+std::string ToJson(const pb::Message& message, bool lines = true) {
   pb::util::JsonPrintOptions options;
-  options.add_whitespace = true;
+  options.add_whitespace = lines;
   options.always_print_primitive_fields = true;
   std::string json;
   const auto status = pb::util::MessageToJsonString(message, &json, options);
@@ -142,13 +175,16 @@ void PrintError(const grpc::Status& status) {
   for (const pb::Any& detail : rich.details()) absl::FPrintF(stderr, "%s", ToJson(detail));
 }
 
-grpc::Status Call(const Args& args, absl::Duration timeout, const pb::MethodDescriptor& method,
-                  const pb::Message& request, pb::Message& response) {
-  const std::string address = args.Get("address", "127.0.0.1:8082");
-  grpc::GenericStub stub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
-  grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
-  if (args.Has("log-level")) context.AddMetadata("log_level", args.Get("log-level"));
+std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kAnswerBytesMax);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+grpc::Status Call(const std::shared_ptr<grpc::Channel>& channel, grpc::ClientContext& context,
+                  const pb::MethodDescriptor& method, const pb::Message& request,
+                  pb::Message& response) {
+  grpc::GenericStub stub(channel);
   const grpc::Slice bytes(request.SerializeAsString());
   const grpc::ByteBuffer sent(&bytes, 1);
   grpc::ByteBuffer received;
@@ -172,6 +208,41 @@ grpc::Status Call(const Args& args, absl::Duration timeout, const pb::MethodDesc
   return {grpc::StatusCode::INTERNAL, "the answer is not a " + response.GetTypeName()};
 }
 
+absl::StatusOr<int> RunStream(const std::shared_ptr<grpc::Channel>& channel,
+                              grpc::ClientContext& context, const std::string& json) {
+  std::istringstream operand(json);
+  int64_t refused = 0;
+  const StreamOutcome outcome = CallStream(channel, context, json == "-" ? std::cin : operand,
+                                           [&refused](const v1::WriteEventsStreamResponse& answer) {
+                                             if (answer.has_error()) ++refused;
+                                             absl::PrintF("%s\n", ToJson(answer, /*lines=*/false));
+                                             std::fflush(stdout);
+                                           });
+  if (!outcome.status.ok()) PrintError(outcome.status);
+  SALDO_RETURN_IF_ERROR(outcome.input);
+  return outcome.status.ok() && refused == 0 ? 0 : 1;
+}
+
+absl::StatusOr<int> RunUnary(const std::shared_ptr<grpc::Channel>& channel,
+                             grpc::ClientContext& context, const pb::MethodDescriptor& method,
+                             std::string json) {
+  if (json == "-") json.assign(std::istreambuf_iterator<char>(std::cin), {});
+  pb::MessageFactory* factory = pb::MessageFactory::generated_factory();
+  const std::unique_ptr<pb::Message> request(factory->GetPrototype(method.input_type())->New());
+  const std::unique_ptr<pb::Message> response(factory->GetPrototype(method.output_type())->New());
+  if (const auto parsed = pb::util::JsonStringToMessage(json, request.get()); !parsed.ok()) {
+    return UsageError(absl::StrCat("the request is not a ", method.input_type()->name(),
+                                   " in JSON: ", std::string(parsed.message())));
+  }
+  const grpc::Status status = Call(channel, context, method, *request, *response);
+  if (!status.ok()) {
+    PrintError(status);
+    return 1;
+  }
+  absl::PrintF("%s", ToJson(*response));
+  return 0;
+}
+
 }  // namespace
 
 absl::StatusOr<int> RunCall(const std::vector<std::string>& arguments) {
@@ -181,28 +252,23 @@ absl::StatusOr<int> RunCall(const std::vector<std::string>& arguments) {
     absl::PrintF("%s", HelpText(spec));
     return 0;
   }
-  SALDO_ASSIGN_OR_RETURN(const absl::Duration timeout,
-                         args.GetDuration("timeout", absl::Seconds(10), absl::Hours(1)));
   SALDO_ASSIGN_OR_RETURN(const pb::MethodDescriptor* method, FindMethod(args.operands()[0]));
-  std::string json = args.operands().size() > 1 ? args.operands()[1] : "{}";
-  if (json == "-") json.assign(std::istreambuf_iterator<char>(std::cin), {});
+  SALDO_ASSIGN_OR_RETURN(
+      const absl::Duration timeout,
+      args.GetDuration("timeout", method->client_streaming() ? kTimeoutMax : kTimeout,
+                       kTimeoutMax));
+  SALDO_ASSIGN_OR_RETURN(const std::string address, args.GetAddress("address", "127.0.0.1:8082"));
+  SALDO_RETURN_IF_ERROR(CheckLevel(args));
+  const std::string json = args.operands().size() > 1 ? args.operands()[1] : "{}";
 
   // The details of errors are shown as JSON too, so their types must be linked in.
   google::rpc::BadRequest::descriptor();
-  pb::MessageFactory* factory = pb::MessageFactory::generated_factory();
-  const std::unique_ptr<pb::Message> request(factory->GetPrototype(method->input_type())->New());
-  const std::unique_ptr<pb::Message> response(factory->GetPrototype(method->output_type())->New());
-  if (const auto parsed = pb::util::JsonStringToMessage(json, request.get()); !parsed.ok()) {
-    return UsageError(absl::StrCat("the request is not a ", method->input_type()->name(),
-                                   " in JSON: ", std::string(parsed.message())));
-  }
-  const grpc::Status status = Call(args, timeout, *method, *request, *response);
-  if (!status.ok()) {
-    PrintError(status);
-    return 1;
-  }
-  absl::PrintF("%s", ToJson(*response));
-  return 0;
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+  if (args.Has("log-level")) context.AddMetadata("log_level", args.Get("log-level"));
+  const std::shared_ptr<grpc::Channel> channel = Connect(address);
+  return method->client_streaming() ? RunStream(channel, context, json)
+                                    : RunUnary(channel, context, *method, json);
 }
 
 }  // namespace saldo::cli

@@ -78,7 +78,7 @@ absl::StatusOr<int> RunHealth(const std::vector<std::string>& arguments) {
     result |= Tell(url, ProbeHttp(*parsed, timeout));
   }
   if (asks_grpc) {
-    const std::string address = args.Get("address", kDefaultAddress);
+    SALDO_ASSIGN_OR_RETURN(const std::string address, args.GetAddress("address", kDefaultAddress));
     result |= Tell(address, ProbeGrpc(address, args.Get("service"), timeout));
   }
   return result;

@@ -13,6 +13,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "hablof/logistic_package_api/v1/logistic_package_api.grpc.pb.h"
+#include "saldo/v1/account_service.grpc.pb.h"
 #include "tests/support/test_env.h"
 
 namespace saldo::cli {
@@ -44,6 +45,29 @@ class EchoService final : public api::LogisticPackageApiService::Service {
   }
 };
 
+// Writes every request but those called "bad", and ends the stream at one called "end".
+class StreamService final : public v1::AccountService::Service {
+ public:
+  grpc::Status WriteEventsStream(
+      grpc::ServerContext*,
+      grpc::ServerReaderWriter<v1::WriteEventsStreamResponse, v1::WriteEventsRequest>* stream)
+      override {
+    v1::WriteEventsRequest request;
+    for (int batch = 1; stream->Read(&request); ++batch) {
+      if (request.request_id() == "end") return {grpc::StatusCode::UNAVAILABLE, "stops"};
+      v1::WriteEventsStreamResponse answer;
+      answer.set_request_id(request.request_id());
+      if (request.request_id() == "bad") {
+        answer.mutable_error()->set_message("is bad");
+      } else {
+        answer.mutable_written()->set_batch_id(batch);
+      }
+      stream->Write(answer);
+    }
+    return grpc::Status::OK;
+  }
+};
+
 struct Outcome {
   int code;
   std::string text;
@@ -55,6 +79,7 @@ class Fixture {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(&service_);
+    builder.RegisterService(&stream_service_);
     server_ = builder.BuildAndStart();
     REQUIRE(server_ != nullptr);
   }
@@ -76,6 +101,7 @@ class Fixture {
 
  private:
   EchoService service_;
+  StreamService stream_service_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };
@@ -112,7 +138,51 @@ TEST_CASE_METHOD(Fixture, "what cannot be sent is a usage error") {
   CHECK(Call({"DescribePackageV1", "{\"Nope\":1}"}).code == 2);
   CHECK(Call({"DescribePackageV1", "{", "--timeout=1s"}).code == 2);
   CHECK(Call({"DescribePackageV1", "{}", "--timeout=never"}).code == 2);
+  CHECK(Call({"DescribePackageV1", "{}", "--log-level=loud"}).code == 2);
   CHECK(Call({}).code == 2);
+}
+
+TEST_CASE_METHOD(Fixture, "a stream answers each line by a line") {
+  const Outcome outcome =
+      Call({"WriteEventsStream", "{\"requestId\":\"a\"}\n \n{\"requestId\":\"b\"}"});
+  CHECK(outcome.code == 0);
+  CHECK_THAT(outcome.text, Catch::Matches("\\{\"requestId\":\"a\",.*\"batchId\":\"1\".*\\}\n"
+                                          "\\{\"requestId\":\"b\",.*\"batchId\":\"2\".*\\}\n"));
+  const Outcome refused =
+      Call({"WriteEventsStream", "{\"requestId\":\"bad\"}\n{\"requestId\":\"c\"}"});
+  CHECK(refused.code == 1);
+  CHECK_THAT(refused.text, Catch::Contains("is bad") && Catch::Contains("\"batchId\":\"2\""));
+}
+
+TEST_CASE_METHOD(Fixture, "a stream that ends early says why") {
+  const Outcome ended =
+      Call({"WriteEventsStream", "{\"requestId\":\"a\"}\n{\"requestId\":\"end\"}"});
+  CHECK(ended.code == 1);
+  CHECK_THAT(ended.text,
+             Catch::Contains("\"requestId\":\"a\"") && Catch::Contains("UNAVAILABLE: stops"));
+  const Outcome unread =
+      Call({"WriteEventsStream", "{\"requestId\":\"a\"}\n{\"nope\":1}\n{\"requestId\":\"b\"}"});
+  CHECK(unread.code == 2);
+  CHECK_THAT(unread.text, Catch::Contains("\"requestId\":\"a\"") &&
+                              Catch::Contains("line 2 is not a WriteEventsRequest") &&
+                              !Catch::Contains("\"requestId\":\"b\""));
+}
+
+TEST_CASE("a method that there is not, or an address that is none, is told apart") {
+  struct Row {
+    std::vector<std::string> arguments;
+    const char* reason;
+  };
+  for (const Row& row : std::vector<Row>{
+           {{"Get"}, "did you mean StateService.Get or LockService.Get"},
+           {{"getbalance"}, "did you mean GetBalance?"},
+           {{"Frobnicate"}, "there is no method 'Frobnicate'"},
+           {{"GetBalance", "--address="}, "--address= is not of the form HOST:PORT"},
+           {{"GetBalance", "--address=host"}, "--address=host is not of the form HOST:PORT"}}) {
+    const auto result = RunCall(row.arguments);
+    CHECK(IsUsageError(result.status()));
+    CHECK_THAT(std::string(result.status().message()), Catch::Contains(row.reason));
+  }
 }
 
 TEST_CASE("a server that is not there is said within the time given") {
