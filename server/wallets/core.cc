@@ -28,11 +28,12 @@ class Work final : public rpc::WorkerPool::Task {
 }  // namespace
 
 WalletCore::WalletCore(const WalletsConfig& config, shards::ShardSet& shards,
-                       accounts::Ledger& ledger)
+                       accounts::Ledger& ledger, metrics::Registry& registry)
     : config_(config),
       shards_(shards),
       ledger_(ledger),
-      part_(config.topic),
+      counts_(registry),
+      part_(config.topic, counts_),
       workers_(static_cast<size_t>(config.queue_capacity)) {
   for (size_t i = 0; i < shards.size(); ++i)
     stores_.push_back(std::make_unique<WalletStore>(shards.pool(i)));
@@ -53,11 +54,8 @@ absl::StatusOr<WalletTypes> WalletCore::Types(size_t shard) const {
 void WalletCore::Write(size_t shard, const Caller& caller, Make make, accounts::Writer::Done done) {
   const absl::StatusOr<WalletTypes> types = Types(shard);
   if (!types.ok()) return done(types.status());
-  absl::StatusOr<accounts::WriteRequest> request =
-      make({.types = *types, .part = part_, .now = absl::Now()});
-  if (!request.ok()) return done(request.status());
   ledger_.writer(shard).Submit(
-      *std::move(request), caller.context, caller.trace,
+      make({.types = *types, .part = part_, .now = absl::Now()}), caller.context, caller.trace,
       [this, shard, done = std::move(done)](absl::StatusOr<accounts::Written> written) mutable {
         if (!written.ok()) written = shards_.Named(shard, written.status());
         done(std::move(written));

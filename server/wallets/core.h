@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/call_context.h"
+#include "common/observability/metrics.h"
 #include "common/observability/trace.h"
 #include "common/rpc/worker_pool.h"
 #include "common/runtime/service.h"
@@ -27,6 +28,7 @@
 #include "server/wallets/movements.h"
 #include "server/wallets/part.h"
 #include "server/wallets/store.h"
+#include "server/wallets/transfer_counts.h"
 
 namespace saldo::wallets {
 
@@ -39,8 +41,9 @@ struct Caller {
 // Thread-safe. Its threads run what has to wait for the database before it can be written.
 class WalletCore final : public runtime::Service {
  public:
-  // `shards` and `ledger` outlive it.
-  WalletCore(const WalletsConfig& config, shards::ShardSet& shards, accounts::Ledger& ledger);
+  // All but `config` outlive it.
+  WalletCore(const WalletsConfig& config, shards::ShardSet& shards, accounts::Ledger& ledger,
+             metrics::Registry& registry);
   ~WalletCore() override { Stop(); }
 
   std::string_view name() const override { return "wallets"; }
@@ -57,7 +60,7 @@ class WalletCore final : public runtime::Service {
   absl::StatusOr<WalletTypes> Types(size_t shard) const;
 
   // Makes a request for the shard's writer. Called at once, on this thread.
-  using Make = absl::FunctionRef<absl::StatusOr<accounts::WriteRequest>(const MovementContext&)>;
+  using Make = absl::FunctionRef<accounts::WriteRequest(const MovementContext&)>;
   // Has the shard's writer do it. `done` is called once, by any thread, and must not block.
   void Write(size_t shard, const Caller& caller, Make make, accounts::Writer::Done done);
 
@@ -81,6 +84,7 @@ class WalletCore final : public runtime::Service {
   const WalletsConfig config_;
   shards::ShardSet& shards_;
   accounts::Ledger& ledger_;
+  TransferCounts counts_;
   const WalletPart part_;
   std::vector<std::unique_ptr<WalletStore>> stores_;
 

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/decimal.h"
 #include "common/base/strings.h"
+#include "common/observability/text.h"
 #include "common/rpc/errors.h"
 
 namespace saldo::wallets {
@@ -24,6 +25,12 @@ absl::Status Refused(const std::string& message, std::string_view reason,
 }
 
 std::string Text(std::string_view text) { return std::string(text); }
+
+// What a caller gave as an id. One that is longer than any id would leave no room for the reason.
+std::string ShownId(std::string_view id) {
+  constexpr size_t kBytesMax = 128;
+  return std::string(text::CutUtf8(id, kBytesMax));
+}
 
 // How much could be spent of what the writer says of a balance and its limit.
 std::string Available(const google::rpc::ErrorInfo& info) {
@@ -101,7 +108,7 @@ absl::Status CurrencyMismatch(const WalletName& from, const WalletName& to) {
 }
 
 absl::Status HoldNotFound(std::string_view hold_id) {
-  return NotFound("there is no such hold", "HOLD_NOT_FOUND", {{"hold_id", Text(hold_id)}});
+  return NotFound("there is no such hold", "HOLD_NOT_FOUND", {{"hold_id", ShownId(hold_id)}});
 }
 
 absl::Status HoldExpired(std::string_view hold_id) {
@@ -123,19 +130,38 @@ absl::Status HoldTooSmall(std::string_view hold_id, const std::string& amount,
 
 absl::Status TransferNotFound(std::string_view transfer_id) {
   return NotFound("there is no such transfer", "TRANSFER_NOT_FOUND",
-                  {{"transfer_id", Text(transfer_id)}});
+                  {{"transfer_id", ShownId(transfer_id)}});
 }
 
+namespace {
+
+absl::Status Reused(const std::string& message, std::string_view request_id) {
+  return rpc::WithErrorInfo(absl::AlreadyExistsError(message), "REQUEST_ID_REUSED", kDomain,
+                            {{"request_id", Text(request_id)}});
+}
+
+}  // namespace
+
 absl::Status RequestIdReused(std::string_view request_id) {
-  return rpc::WithErrorInfo(
-      absl::AlreadyExistsError(absl::StrCat("request_id '", AsAbsl(request_id),
-                                            "' was used for a request with other content")),
-      "REQUEST_ID_REUSED", kDomain, {{"request_id", Text(request_id)}});
+  return Reused(absl::StrCat("request_id '", AsAbsl(request_id),
+                             "' was used for a request with other content"),
+                request_id);
+}
+
+absl::Status MadeBefore(std::string_view request_id, std::string_view what, std::string_view id) {
+  return Reused(absl::StrCat("request_id '", AsAbsl(request_id), "' was used long ago, for ",
+                             AsAbsl(what), " ", AsAbsl(id)),
+                request_id);
 }
 
 absl::Status TransferDecided(std::string_view transfer_id) {
   return Refused(absl::StrCat("transfer ", AsAbsl(transfer_id), " has been driven on already"),
                  "TRANSFER_DECIDED", {{"transfer_id", Text(transfer_id)}});
+}
+
+absl::Status OtherTransfer(std::string_view transfer_id) {
+  return absl::DataLossError(
+      absl::StrCat("the payee's shard knows another transfer under the id ", AsAbsl(transfer_id)));
 }
 
 std::string ReasonOf(const absl::Status& status) {

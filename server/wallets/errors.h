@@ -28,8 +28,12 @@ absl::Status HoldTooSmall(std::string_view hold_id, const std::string& amount,
                           const std::string& currency);
 absl::Status TransferNotFound(std::string_view transfer_id);
 absl::Status RequestIdReused(std::string_view request_id);
+// The same for a request that is forgotten, unlike what it made: "hold" or "transfer".
+absl::Status MadeBefore(std::string_view request_id, std::string_view what, std::string_view id);
 // Two parts of a server drive the same transfer, and the other was first.
 absl::Status TransferDecided(std::string_view transfer_id);
+// The payee's shard has decided another transfer under this id. Not for callers.
+absl::Status OtherTransfer(std::string_view transfer_id);
 
 // The reason of the status's ErrorInfo; empty without one.
 std::string ReasonOf(const absl::Status& status);

@@ -8,44 +8,17 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/strings.h"
 #include "common/rpc/timestamps.h"
-#include "nlohmann/json.hpp"
 #include "saldo/v1/wallet_event.pb.h"
 #include "server/accounts/writing/fingerprint.h"
 #include "server/wallets/errors.h"
 #include "server/wallets/ids.h"
+#include "server/wallets/story.h"
 
 namespace saldo::wallets {
 namespace {
 
 using accounts::Posting;
 using accounts::WriteRequest;
-using Kind = v1::WalletEventKind;
-
-// How the ledger's events name a kind.
-struct KindName {
-  Kind kind;
-  const char* name;
-};
-constexpr KindName kKindNames[] = {
-    {v1::WALLET_EVENT_KIND_TOP_UP, "top_up"},
-    {v1::WALLET_EVENT_KIND_WITHDRAWAL, "withdrawal"},
-    {v1::WALLET_EVENT_KIND_TRANSFER_OUT, "transfer_out"},
-    {v1::WALLET_EVENT_KIND_TRANSFER_IN, "transfer_in"},
-    {v1::WALLET_EVENT_KIND_TRANSFER_REFUND, "transfer_refund"},
-    {v1::WALLET_EVENT_KIND_HOLD, "hold"},
-    {v1::WALLET_EVENT_KIND_HOLD_RELEASE, "hold_release"},
-    {v1::WALLET_EVENT_KIND_HOLD_EXPIRY, "hold_expiry"},
-};
-
-// What an event of a wallet says besides its amount.
-struct Story {
-  Kind kind;
-  std::string_view request_id;
-  std::string_view description = "";
-  std::string_view counterparty = "";
-  std::string_view transfer_id = "";
-  std::string_view hold_id = "";
-};
 
 // A canonical form of what a request is.
 class Content {
@@ -63,22 +36,6 @@ class Content {
  private:
   std::string text_;
 };
-
-std::string InfoOf(const Story& story) {
-  nlohmann::json info;
-  for (const KindName& one : kKindNames) {
-    if (one.kind == story.kind) info["kind"] = one.name;
-  }
-  const auto add = [&info](const char* name, std::string_view value) {
-    if (!value.empty()) info[name] = value;
-  };
-  add("request_id", story.request_id);
-  add("description", story.description);
-  add("counterparty", story.counterparty);
-  add("transfer_id", story.transfer_id);
-  add("hold_id", story.hold_id);
-  return info.dump();
-}
 
 class Builder {
  public:
@@ -166,9 +123,26 @@ accounts::Fingerprint FingerprintOf(const TransferOrder& order) {
       .fingerprint();
 }
 
+// Of two amounts, which are far from the bounds of a Decimal.
+Decimal Difference(Decimal a, Decimal b) {
+  Decimal difference;
+  (void)Decimal::Subtract(a, b, &difference);
+  return difference;
+}
+
 // Of the request of a step that nobody gave an id.
 accounts::Fingerprint StepFingerprint(const char* step, std::string_view id) {
   return Content(step).Add(id).fingerprint();
+}
+
+// On the payee's shard, where nothing else tells that an id is that of another transfer.
+accounts::Fingerprint StepFingerprint(const char* step, const TransferRow& transfer) {
+  return Content(step)
+      .Add(transfer.transfer_id)
+      .Add(transfer.to_wallet_id)
+      .Add(transfer.amount)
+      .Add(transfer.currency)
+      .fingerprint();
 }
 
 }  // namespace
@@ -238,35 +212,41 @@ WriteRequest Withdraw(const MovementContext& context, const Payment& order,
       .Build();
 }
 
+namespace {
+
+// What Transfer and Send have in common.
+Builder Debit(const MovementContext& context, const TransferOrder& order,
+              const std::string& currency, const std::string& transfer_id) {
+  Builder builder(context, WriteIdOf(order.request_id), FingerprintOf(order));
+  builder.Wallet(order.from_wallet_id, currency, kDebit, order.amount,
+                 {.kind = v1::WALLET_EVENT_KIND_TRANSFER_OUT,
+                  .request_id = order.request_id,
+                  .description = order.description,
+                  .counterparty = order.to_wallet_id,
+                  .transfer_id = transfer_id});
+  return builder;
+}
+
+}  // namespace
+
 WriteRequest Transfer(const MovementContext& context, const TransferOrder& order,
                       const std::string& currency) {
   const std::string id = TransferIdOf(order.from_wallet_id, order.request_id);
-  return Builder(context, WriteIdOf(order.request_id), FingerprintOf(order))
-      .Wallet(order.from_wallet_id, currency, kDebit, order.amount,
-              {.kind = v1::WALLET_EVENT_KIND_TRANSFER_OUT,
-               .request_id = order.request_id,
-               .description = order.description,
-               .counterparty = order.to_wallet_id,
-               .transfer_id = id})
+  return Debit(context, order, currency, id)
       .Wallet(order.to_wallet_id, currency, kCredit, order.amount,
               {.kind = v1::WALLET_EVENT_KIND_TRANSFER_IN,
                .request_id = order.request_id,
                .description = order.description,
                .counterparty = order.from_wallet_id,
                .transfer_id = id})
+      .With(LocalTransfer{})
       .Build();
 }
 
 WriteRequest Send(const MovementContext& context, const TransferOrder& order,
                   const std::string& currency) {
   const std::string id = TransferIdOf(order.from_wallet_id, order.request_id);
-  return Builder(context, WriteIdOf(order.request_id), FingerprintOf(order))
-      .Wallet(order.from_wallet_id, currency, kDebit, order.amount,
-              {.kind = v1::WALLET_EVENT_KIND_TRANSFER_OUT,
-               .request_id = order.request_id,
-               .description = order.description,
-               .counterparty = order.to_wallet_id,
-               .transfer_id = id})
+  return Debit(context, order, currency, id)
       .Other(order.from_wallet_id, currency, Contra::kTransit, kCredit, order.amount)
       .With(NewTransferOut{{.transfer_id = id,
                             .from_wallet_id = order.from_wallet_id,
@@ -303,13 +283,10 @@ WriteRequest Hold(const MovementContext& context, const HoldOrder& order,
       .Build();
 }
 
-absl::StatusOr<WriteRequest> Capture(const MovementContext& context, const CaptureOrder& order,
-                                     const HoldFacts& hold, bool far) {
+WriteRequest Capture(const MovementContext& context, const CaptureOrder& order,
+                     const HoldFacts& hold, bool far) {
   const Decimal captured = order.amount.value_or(hold.amount);
-  Decimal rest;
-  const int scale = context.types.wallet->scale;
-  if (!Decimal::Subtract(hold.amount, captured, &rest) || rest.IsNegative())
-    return HoldTooSmall(order.hold_id, hold.amount.ToString(scale), hold.currency);
+  const Decimal rest = Difference(hold.amount, captured);
   const accounts::Fingerprint fingerprint =
       Content("capture")
           .Add(order.hold_id)
@@ -325,7 +302,7 @@ absl::StatusOr<WriteRequest> Capture(const MovementContext& context, const Captu
                        .wallet_id = wallet,
                        .how = HoldEnd::kCaptured,
                        .captured = captured,
-                       .scale = scale,
+                       .scale = context.types.wallet->scale,
                        .currency = hold.currency,
                        .to_wallet_id = order.to_wallet_id,
                        .request_id = order.request_id,
@@ -343,12 +320,14 @@ absl::StatusOr<WriteRequest> Capture(const MovementContext& context, const Captu
                               .request_id = order.request_id,
                               .description = order.description}});
   } else {
-    builder.Wallet(order.to_wallet_id, hold.currency, kCredit, captured,
-                   {.kind = v1::WALLET_EVENT_KIND_TRANSFER_IN,
-                    .request_id = order.request_id,
-                    .description = order.description,
-                    .counterparty = wallet,
-                    .transfer_id = transfer_id});
+    builder
+        .Wallet(order.to_wallet_id, hold.currency, kCredit, captured,
+                {.kind = v1::WALLET_EVENT_KIND_TRANSFER_IN,
+                 .request_id = order.request_id,
+                 .description = order.description,
+                 .counterparty = wallet,
+                 .transfer_id = transfer_id})
+        .With(LocalTransfer{});
   }
   if (rest.IsPositive()) {
     builder.Wallet(wallet, hold.currency, kCredit, rest,
@@ -384,8 +363,7 @@ WriteRequest Expire(const MovementContext& context, const std::string& hold_id,
 }
 
 WriteRequest Credit(const MovementContext& context, const TransferRow& transfer) {
-  return Builder(context, CreditWriteId(transfer.transfer_id),
-                 StepFingerprint("credit", transfer.transfer_id))
+  return Builder(context, CreditWriteId(transfer.transfer_id), StepFingerprint("credit", transfer))
       .Other(transfer.to_wallet_id, transfer.currency, Contra::kClearing, kDebit, transfer.amount)
       .Wallet(transfer.to_wallet_id, transfer.currency, kCredit, transfer.amount,
               {.kind = v1::WALLET_EVENT_KIND_TRANSFER_IN,
@@ -399,8 +377,7 @@ WriteRequest Credit(const MovementContext& context, const TransferRow& transfer)
 
 WriteRequest Refuse(const MovementContext& context, const TransferRow& transfer,
                     const std::string& reason) {
-  return Builder(context, RefusalWriteId(transfer.transfer_id),
-                 StepFingerprint("refuse", transfer.transfer_id))
+  return Builder(context, RefusalWriteId(transfer.transfer_id), StepFingerprint("refuse", transfer))
       .With(NewTransferIn{transfer, reason})
       .Build();
 }
@@ -428,31 +405,6 @@ WriteRequest Refund(const MovementContext& context, const TransferRow& transfer,
                .transfer_id = transfer.transfer_id})
       .With(EndTransfer{transfer.transfer_id, transfer.from_wallet_id, reason})
       .Build();
-}
-
-v1::Transaction ToTransaction(const v1::Event& event) {
-  v1::Transaction shown;
-  shown.set_batch_id(event.batch_id());
-  shown.set_ordinal(event.ordinal());
-  shown.set_amount(event.side() == v1::SIDE_DEBIT ? absl::StrCat("-", event.amount())
-                                                  : event.amount());
-  shown.set_balance_after(event.balance_after());
-  *shown.mutable_occurred_at() = event.occurred_at();
-  const nlohmann::json info = nlohmann::json::parse(event.info(), nullptr, false);
-  if (!info.is_object()) return shown;
-  const auto text = [&info](const char* name) -> std::string {
-    const auto found = info.find(name);
-    return found != info.end() && found->is_string() ? found->get<std::string>() : "";
-  };
-  for (const KindName& one : kKindNames) {
-    if (text("kind") == one.name) shown.set_kind(one.kind);
-  }
-  shown.set_counterparty_wallet_id(text("counterparty"));
-  shown.set_hold_id(text("hold_id"));
-  shown.set_transfer_id(text("transfer_id"));
-  shown.set_request_id(text("request_id"));
-  shown.set_description(text("description"));
-  return shown;
 }
 
 }  // namespace saldo::wallets

@@ -2,13 +2,10 @@
 // other side of the movement, and the rows that go with them. Pure.
 #pragma once
 
-#include <optional>
+#include <memory>
 #include <string>
 
-#include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "saldo/v1/account_service.pb.h"
-#include "saldo/v1/wallet_service.pb.h"
 #include "server/accounts/writing/request.h"
 #include "server/wallets/account_types.h"
 #include "server/wallets/part.h"
@@ -46,10 +43,10 @@ accounts::WriteRequest Send(const MovementContext& context, const TransferOrder&
                             const std::string& currency);
 accounts::WriteRequest Hold(const MovementContext& context, const HoldOrder& order,
                             const std::string& currency, std::shared_ptr<HoldTimes> times);
-// FAILED_PRECONDITION HOLD_TOO_SMALL. `far`: its to_wallet_id is on another shard.
-absl::StatusOr<accounts::WriteRequest> Capture(const MovementContext& context,
-                                               const CaptureOrder& order, const HoldFacts& hold,
-                                               bool far);
+// `far`: its to_wallet_id is on another shard. Of more than the hold has it is not balanced, and
+// the part refuses it.
+accounts::WriteRequest Capture(const MovementContext& context, const CaptureOrder& order,
+                               const HoldFacts& hold, bool far);
 accounts::WriteRequest Release(const MovementContext& context, const ReleaseOrder& order,
                                const HoldFacts& hold);
 accounts::WriteRequest Expire(const MovementContext& context, const std::string& hold_id,
@@ -62,8 +59,5 @@ accounts::WriteRequest Refuse(const MovementContext& context, const TransferRow&
 accounts::WriteRequest Settle(const MovementContext& context, const TransferRow& transfer);
 accounts::WriteRequest Refund(const MovementContext& context, const TransferRow& transfer,
                               const std::string& reason);
-
-// A ledger's event of a wallet, as ListTransactions shows it.
-v1::Transaction ToTransaction(const v1::Event& event);
 
 }  // namespace saldo::wallets

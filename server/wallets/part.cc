@@ -42,8 +42,9 @@ const char* StateOf(HoldEnd how) {
 
 class WalletBatch final : public accounts::PartBatch {
  public:
-  WalletBatch(const std::string& topic, absl::Span<const Attachment* const> attachments)
-      : topic_(topic) {
+  WalletBatch(const std::string& topic, TransferCounts& counts,
+              absl::Span<const Attachment* const> attachments)
+      : topic_(topic), counts_(counts) {
     for (const Attachment* attachment : attachments)
       std::visit([this](const auto& change) { Need(change); }, ChangeOf(*attachment));
   }
@@ -62,11 +63,13 @@ class WalletBatch final : public accounts::PartBatch {
   }
   absl::Status Write(postgres::Transaction& tx, int64_t batch_id,
                      std::vector<outbox::Message>* messages) override;
+  void Committed() override { counts_.Add(transfers_); }
 
  private:
   struct Hold {
     std::string state;
     absl::Time expires_at;
+    Decimal amount;
   };
   struct Open {
     int64_t holds = 0;
@@ -84,6 +87,7 @@ class WalletBatch final : public accounts::PartBatch {
     need_holds_.insert(c.hold_id);
   }
   void Need(const EndHold& c) { need_holds_.insert(c.hold_id); }
+  void Need(const LocalTransfer&) {}
   void Need(const NewTransferOut& c) {
     need_wallets_.insert(c.transfer.from_wallet_id);
     need_out_.insert(c.transfer.transfer_id);
@@ -95,6 +99,7 @@ class WalletBatch final : public accounts::PartBatch {
   absl::Status Allow(const CloseWallet& c) const;
   absl::Status Allow(const NewHold& c) const;
   absl::Status Allow(const EndHold& c) const;
+  absl::Status Allow(const LocalTransfer&) const { return absl::OkStatus(); }
   absl::Status Allow(const NewTransferOut& c) const;
   absl::Status Allow(const NewTransferIn& c) const;
   absl::Status Allow(const EndTransfer& c) const;
@@ -105,12 +110,14 @@ class WalletBatch final : public accounts::PartBatch {
   void Take(const CloseWallet& c, const accounts::Written&);
   void Take(const NewHold& c, const accounts::Written& written);
   void Take(const EndHold& c, const accounts::Written&);
+  void Take(const LocalTransfer&, const accounts::Written&) { ++transfers_.settled; }
   void Take(const NewTransferOut& c, const accounts::Written&);
   void Take(const NewTransferIn& c, const accounts::Written&);
   void Take(const EndTransfer& c, const accounts::Written&);
   void Tell(v1::WalletEvent event);
 
   const std::string& topic_;
+  TransferCounts& counts_;
   std::set<std::string> need_wallets_, need_open_, need_holds_, need_out_, need_in_;
 
   // As the batch finds them and then changes them.
@@ -129,6 +136,7 @@ class WalletBatch final : public accounts::PartBatch {
   std::map<std::string, const NewTransferOut*> new_out_;
   std::map<std::string, const NewTransferIn*> new_in_;
   std::map<std::string, const EndTransfer*> ended_out_;
+  TransferCounts::Numbers transfers_;
   std::string traceparent_;
   struct Told {
     v1::WalletEvent event;
@@ -168,7 +176,8 @@ absl::Status WalletBatch::TakeResults(absl::Span<postgres::Result> results) {
   }
   if (!need_holds_.empty()) {
     SALDO_ASSIGN_OR_RETURN(const auto holds, ReadLockedHolds(next()));
-    for (const LockedHold& hold : holds) holds_[hold.hold_id] = {hold.state, hold.expires_at};
+    for (const LockedHold& hold : holds)
+      holds_[hold.hold_id] = {hold.state, hold.expires_at, hold.amount};
   }
   if (!need_out_.empty()) {
     SALDO_ASSIGN_OR_RETURN(const auto transfers, ReadLockedTransfers(next()));
@@ -209,8 +218,7 @@ absl::Status WalletBatch::Allow(const CloseWallet& c) const {
 
 absl::Status WalletBatch::Allow(const NewHold& c) const {
   SALDO_RETURN_IF_ERROR(AllowUse(c.wallet_id));
-  // Made by a request that is forgotten by now.
-  if (holds_.contains(c.hold_id)) return RequestIdReused(c.request_id);
+  if (holds_.contains(c.hold_id)) return MadeBefore(c.request_id, "hold", c.hold_id);
   return absl::OkStatus();
 }
 
@@ -224,12 +232,15 @@ absl::Status WalletBatch::Allow(const EndHold& c) const {
   const bool past = now_ >= hold.expires_at;
   if (c.how == HoldEnd::kCaptured && past) return HoldExpired(c.hold_id);
   if (expires && !past) return HoldNotOpen(c.hold_id, "not expired");
+  if (c.captured > hold.amount)
+    return HoldTooSmall(c.hold_id, hold.amount.ToString(c.scale), c.currency);
   return absl::OkStatus();
 }
 
 absl::Status WalletBatch::Allow(const NewTransferOut& c) const {
   SALDO_RETURN_IF_ERROR(AllowUse(c.transfer.from_wallet_id));
-  if (out_.contains(c.transfer.transfer_id)) return RequestIdReused(c.transfer.request_id);
+  if (out_.contains(c.transfer.transfer_id))
+    return MadeBefore(c.transfer.request_id, "transfer", c.transfer.transfer_id);
   return absl::OkStatus();
 }
 
@@ -270,7 +281,7 @@ void WalletBatch::Take(const CloseWallet& c, const accounts::Written&) {
 
 void WalletBatch::Take(const NewHold& c, const accounts::Written& written) {
   const absl::Time expires_at = now_ + c.ttl;
-  holds_[c.hold_id] = {"open", expires_at};
+  holds_[c.hold_id] = {"open", expires_at, c.amount};
   ++open_[c.wallet_id].holds;
   new_holds_[c.hold_id] = {&c, expires_at};
   *c.times = {.batch_id = written.batch_id, .created_at = now_, .expires_at = expires_at};
@@ -297,6 +308,7 @@ void WalletBatch::Take(const NewTransferOut& c, const accounts::Written&) {
   out_[c.transfer.transfer_id] = "debited";
   ++open_[c.transfer.from_wallet_id].transfers;
   new_out_[c.transfer.transfer_id] = &c;
+  ++transfers_.debited;
 }
 
 void WalletBatch::Take(const NewTransferIn& c, const accounts::Written&) {
@@ -308,6 +320,7 @@ void WalletBatch::Take(const EndTransfer& c, const accounts::Written&) {
   out_[c.transfer_id] = c.refund_reason.empty() ? "settled" : "refunded";
   --open_[c.from_wallet_id].transfers;
   ended_out_[c.transfer_id] = &c;
+  ++(c.refund_reason.empty() ? transfers_.settled : transfers_.refunded);
 }
 
 void WalletBatch::Tell(v1::WalletEvent event) {
@@ -340,7 +353,7 @@ absl::Status WalletBatch::Write(postgres::Transaction& tx, int64_t batch_id,
 
 std::unique_ptr<accounts::PartBatch> WalletPart::Begin(
     absl::Span<const Attachment* const> attachments) const {
-  return std::make_unique<WalletBatch>(topic_, attachments);
+  return std::make_unique<WalletBatch>(topic_, counts_, attachments);
 }
 
 size_t WalletChange::Bytes() const {

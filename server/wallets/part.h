@@ -14,6 +14,7 @@
 #include "absl/types/span.h"
 #include "common/base/decimal.h"
 #include "server/accounts/writing/part.h"
+#include "server/wallets/transfer_counts.h"
 
 namespace saldo::wallets {
 
@@ -46,7 +47,8 @@ struct NewHold {
   std::shared_ptr<HoldTimes> times;  // written by the writer's thread before it answers
 };
 enum class HoldEnd { kCaptured, kReleased, kExpired };
-// A hold is captured before it expires, and expired after that. It may be released at any time.
+// A hold is captured before it expires, up to its amount, and expired after that. It may be
+// released at any time.
 struct EndHold {
   std::string hold_id;
   std::string wallet_id;
@@ -59,6 +61,9 @@ struct EndHold {
   std::string request_id = {};
   std::string description = {};
 };
+
+// A transfer within the shard: its events tell all of it, and it is only counted.
+struct LocalTransfer {};
 
 // A transfer between two shards.
 struct TransferRow {
@@ -88,13 +93,14 @@ struct EndTransfer {
   std::string refund_reason;
 };
 
-using Change = std::variant<NewWallet, CloseWallet, NewHold, EndHold, NewTransferOut, NewTransferIn,
-                            EndTransfer>;
+using Change = std::variant<NewWallet, CloseWallet, NewHold, EndHold, LocalTransfer, NewTransferOut,
+                            NewTransferIn, EndTransfer>;
 
 class WalletPart final : public accounts::WritePart {
  public:
-  // Of messages that no event carries.
-  explicit WalletPart(std::string topic) : topic_(std::move(topic)) {}
+  // `topic` is of messages that no event carries. `counts` outlive the part.
+  WalletPart(std::string topic, TransferCounts& counts)
+      : topic_(std::move(topic)), counts_(counts) {}
 
   std::string_view name() const override { return "wallets"; }
   std::unique_ptr<accounts::PartBatch> Begin(
@@ -102,6 +108,7 @@ class WalletPart final : public accounts::WritePart {
 
  private:
   const std::string topic_;
+  TransferCounts& counts_;
 };
 
 // What a request changes. Its content is in the request's fingerprint already.

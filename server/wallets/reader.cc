@@ -14,14 +14,15 @@
 #include "common/rpc/timestamps.h"
 #include "server/wallets/errors.h"
 #include "server/wallets/ids.h"
-#include "server/wallets/movements.h"
 #include "server/wallets/rules.h"
+#include "server/wallets/story.h"
 
 namespace saldo::wallets {
 namespace {
 
-// Earlier than any event.
+// Earlier than any event, and later than any, in seconds since 1970.
 constexpr int64_t kEarliest = 946'684'800;
+constexpr int64_t kEnd = 7'258'118'400;
 
 absl::StatusOr<v1::Wallet> ToMessage(const WalletRow& row, int scale) {
   Decimal available;
@@ -63,16 +64,20 @@ std::optional<TransactionsToken> ReadToken(const std::string& token) {
   const size_t point = token.find('.');
   TransactionsToken result;
   if (point == std::string::npos ||
-      !absl::SimpleAtoi(token.substr(0, point), &result.from_micros) || result.from_micros < 0)
+      !absl::SimpleAtoi(token.substr(0, point), &result.from_micros) || result.from_micros < 0 ||
+      result.from_micros >= kEnd * 1'000'000)
     return std::nullopt;
   result.of_events = token.substr(point + 1);
   return result;
 }
 
-bool IsValid(const google::protobuf::Timestamp& time) {
-  constexpr int64_t kSecondsMax = 253'402'300'799;  // 9999-12-31T23:59:59Z
-  return time.seconds() >= 0 && time.seconds() <= kSecondsMax && time.nanos() >= 0 &&
-         time.nanos() < 1'000'000'000;
+// As ListEvents takes moments.
+void CheckMoment(std::string_view field, const google::protobuf::Timestamp& time,
+                 rpc::BadRequestBuilder& bad) {
+  if (time.seconds() >= 0 && time.seconds() < kEnd && time.nanos() >= 0 &&
+      time.nanos() < 1'000'000'000)
+    return;
+  bad.Add(field, "must be a moment from 1970-01-01 until 2200-01-01");
 }
 
 int64_t MicrosOf(const google::protobuf::Timestamp& time) {
@@ -121,13 +126,12 @@ v1::Hold ToMessage(const HoldRow& row, int scale) {
   return hold;
 }
 
-absl::Status WalletReader::GetWallet(const CallContext& context,
-                                     const v1::GetWalletRequest& request,
+absl::Status WalletReader::GetWallet(rpc::Call& call, const v1::GetWalletRequest& request,
                                      v1::GetWalletResponse& response) {
   SALDO_ASSIGN_OR_RETURN(const std::string id, Check(request));
   const size_t shard = core_.ShardOf(id);
   SALDO_RETURN_IF_ERROR(core_.shards().Check(shard));
-  const auto row = core_.store(shard).Find(context, id);
+  const auto row = core_.store(shard).Find(call.context(), id);
   SALDO_RETURN_IF_ERROR(core_.shards().Named(shard, row.status()));
   if (!row->has_value()) {
     return request.has_external_id() ? WalletNotFoundByExternalId(request.external_id())
@@ -137,15 +141,15 @@ absl::Status WalletReader::GetWallet(const CallContext& context,
   return absl::OkStatus();
 }
 
-absl::Status WalletReader::ListWallets(const CallContext& context,
-                                       const v1::ListWalletsRequest& request,
+absl::Status WalletReader::ListWallets(rpc::Call& call, const v1::ListWalletsRequest& request,
                                        v1::ListWalletsResponse& response) {
   SALDO_ASSIGN_OR_RETURN(const PageOrder page, Check(request));
   // One more than is shown tells whether there is a next page.
   std::vector<std::vector<WalletRow>> of_shards(core_.shards().size());
   SALDO_RETURN_IF_ERROR(core_.shards().ForAll([&](size_t shard) -> absl::Status {
-    SALDO_ASSIGN_OR_RETURN(of_shards[shard], core_.store(shard).List(context, request.currency(),
-                                                                     page.after, page.limit + 1));
+    SALDO_ASSIGN_OR_RETURN(
+        of_shards[shard],
+        core_.store(shard).List(call.context(), request.currency(), page.after, page.limit + 1));
     return absl::OkStatus();
   }));
   std::vector<WalletRow> rows;
@@ -162,15 +166,14 @@ absl::Status WalletReader::ListWallets(const CallContext& context,
   return absl::OkStatus();
 }
 
-absl::Status WalletReader::GetTransfer(const CallContext& context,
-                                       const v1::GetTransferRequest& request,
+absl::Status WalletReader::GetTransfer(rpc::Call& call, const v1::GetTransferRequest& request,
                                        v1::GetTransferResponse& response) {
   const std::string& id = request.transfer_id();
   const std::optional<TransferName> name = ParseTransferId(id);
   if (!name.has_value()) return TransferNotFound(id);
   const size_t shard = core_.ShardOf(name->from_wallet_id);
   SALDO_RETURN_IF_ERROR(core_.shards().Check(shard));
-  const auto out = core_.store(shard).FindTransferOut(context, id);
+  const auto out = core_.store(shard).FindTransferOut(call.context(), id);
   SALDO_RETURN_IF_ERROR(core_.shards().Named(shard, out.status()));
   v1::Transfer& transfer = *response.mutable_transfer();
   transfer.set_transfer_id(id);
@@ -185,8 +188,8 @@ absl::Status WalletReader::GetTransfer(const CallContext& context,
     *transfer.mutable_created_at() = rpc::ToTimestamp(row.created_at);
     return absl::OkStatus();
   }
-  const auto written = core_.store(shard).FindWrittenTransfer(context, WriteIdOf(name->request_id),
-                                                              name->from_wallet_id);
+  const auto written =
+      core_.store(shard).FindWrittenTransfer(call.context(), WriteIdOf(name->request_id), id);
   SALDO_RETURN_IF_ERROR(core_.shards().Named(shard, written.status()));
   if (!written->has_value()) return TransferNotFound(id);
   transfer.set_to_wallet_id((*written)->to_wallet_id);
@@ -197,13 +200,13 @@ absl::Status WalletReader::GetTransfer(const CallContext& context,
   return absl::OkStatus();
 }
 
-absl::Status WalletReader::ListTransactions(const CallContext& context,
+absl::Status WalletReader::ListTransactions(rpc::Call& call,
                                             const v1::ListTransactionsRequest& request,
                                             v1::ListTransactionsResponse& response) {
   rpc::BadRequestBuilder bad;
   SALDO_RETURN_IF_ERROR(CheckWalletId(request.wallet_id()));
-  if (!IsValid(request.from())) bad.Add("from", "must be a moment");
-  if (!IsValid(request.to())) bad.Add("to", "must be a moment");
+  CheckMoment("from", request.from(), bad);
+  CheckMoment("to", request.to(), bad);
   std::optional<TransactionsToken> token;
   if (!request.page_token().empty()) {
     token = ReadToken(request.page_token());
@@ -211,22 +214,26 @@ absl::Status WalletReader::ListTransactions(const CallContext& context,
   }
   SALDO_RETURN_IF_ERROR(bad.Build());
   SALDO_ASSIGN_OR_RETURN(const auto currencies,
-                         core_.ReadCurrencies({request.wallet_id()}, context));
+                         core_.ReadCurrencies({request.wallet_id()}, call.context()));
   const size_t shard = core_.ShardOf(request.wallet_id());
   SALDO_ASSIGN_OR_RETURN(const WalletTypes types, core_.Types(shard));
 
   v1::ListEventsRequest events = EventsOf(request, currencies[0]);
   int64_t from_micros = request.has_from() ? MicrosOf(request.from()) : kEarliest * 1'000'000;
+  if (!request.has_from() && request.has_to())
+    from_micros = std::min(from_micros, MicrosOf(request.to()));
   if (token.has_value()) from_micros = token->from_micros;
   v1::ListEventsResponse listed;
   const auto list = [&] {
     *events.mutable_from()->mutable_time() = rpc::ToTimestamp(absl::FromUnixMicros(from_micros));
     events.set_page_token(token.has_value() ? token->of_events : "");
     listed.Clear();
-    return core_.reader(shard).ListEvents(context, *types.all, events, listed);
+    return core_.reader(shard).ListEvents(call.context(), *types.all, events, listed);
   };
   absl::Status status = list();
-  if (const auto since = KeptSince(status); since.has_value() && !request.has_from()) {
+  const bool as_far_as_kept = !request.has_from() && !token.has_value();
+  if (const auto since = KeptSince(status); since.has_value() && as_far_as_kept) {
+    if (request.has_to() && MicrosOf(request.to()) <= *since) return absl::OkStatus();
     from_micros = *since;
     status = list();
   }
@@ -249,26 +256,25 @@ absl::StatusOr<HoldRow> WalletReader::FindHold(const CallContext& context,
   return **row;
 }
 
-absl::Status WalletReader::GetHold(const CallContext& context, const v1::GetHoldRequest& request,
+absl::Status WalletReader::GetHold(rpc::Call& call, const v1::GetHoldRequest& request,
                                    v1::GetHoldResponse& response) {
   const std::optional<std::string> wallet = WalletOfHold(request.hold_id());
   if (!wallet.has_value()) return HoldNotFound(request.hold_id());
-  SALDO_ASSIGN_OR_RETURN(const HoldRow row, FindHold(context, request.hold_id(), *wallet));
+  SALDO_ASSIGN_OR_RETURN(const HoldRow row, FindHold(call.context(), request.hold_id(), *wallet));
   *response.mutable_hold() = ToMessage(row, core_.scale());
   return absl::OkStatus();
 }
 
-absl::Status WalletReader::ListHolds(const CallContext& context,
-                                     const v1::ListHoldsRequest& request,
+absl::Status WalletReader::ListHolds(rpc::Call& call, const v1::ListHoldsRequest& request,
                                      v1::ListHoldsResponse& response) {
   SALDO_ASSIGN_OR_RETURN(const PageOrder page, Check(request));
-  SALDO_RETURN_IF_ERROR(core_.ReadCurrencies({request.wallet_id()}, context).status());
+  SALDO_RETURN_IF_ERROR(core_.ReadCurrencies({request.wallet_id()}, call.context()).status());
   const size_t shard = core_.ShardOf(request.wallet_id());
   SALDO_RETURN_IF_ERROR(core_.shards().Check(shard));
   HoldPosition after{absl::UnixEpoch(), ""};
   if (!page.after.empty()) after = ReadHoldToken(page.after).value_or(after);
-  const auto rows = core_.store(shard).ListHolds(context, request.wallet_id(), after.expires_at,
-                                                 after.hold_id, page.limit + 1);
+  const auto rows = core_.store(shard).ListHolds(call.context(), request.wallet_id(),
+                                                 after.expires_at, after.hold_id, page.limit + 1);
   SALDO_RETURN_IF_ERROR(core_.shards().Named(shard, rows.status()));
   const size_t shown = std::min(rows->size(), static_cast<size_t>(page.limit));
   for (size_t i = 0; i < shown; ++i) *response.add_holds() = ToMessage((*rows)[i], core_.scale());

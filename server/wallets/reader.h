@@ -4,6 +4,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/call_context.h"
+#include "common/rpc/call.h"
 #include "saldo/v1/wallet_service.pb.h"
 #include "server/wallets/core.h"
 
@@ -18,18 +19,17 @@ class WalletReader {
   // `core` outlives the reader.
   explicit WalletReader(WalletCore& core) : core_(core) {}
 
-  absl::Status GetWallet(const CallContext& context, const v1::GetWalletRequest& request,
+  absl::Status GetWallet(rpc::Call& call, const v1::GetWalletRequest& request,
                          v1::GetWalletResponse& response);
-  absl::Status ListWallets(const CallContext& context, const v1::ListWalletsRequest& request,
+  absl::Status ListWallets(rpc::Call& call, const v1::ListWalletsRequest& request,
                            v1::ListWalletsResponse& response);
-  absl::Status GetTransfer(const CallContext& context, const v1::GetTransferRequest& request,
+  absl::Status GetTransfer(rpc::Call& call, const v1::GetTransferRequest& request,
                            v1::GetTransferResponse& response);
-  absl::Status ListTransactions(const CallContext& context,
-                                const v1::ListTransactionsRequest& request,
+  absl::Status ListTransactions(rpc::Call& call, const v1::ListTransactionsRequest& request,
                                 v1::ListTransactionsResponse& response);
-  absl::Status GetHold(const CallContext& context, const v1::GetHoldRequest& request,
+  absl::Status GetHold(rpc::Call& call, const v1::GetHoldRequest& request,
                        v1::GetHoldResponse& response);
-  absl::Status ListHolds(const CallContext& context, const v1::ListHoldsRequest& request,
+  absl::Status ListHolds(rpc::Call& call, const v1::ListHoldsRequest& request,
                          v1::ListHoldsResponse& response);
 
   // The hold, which is on the shard of this wallet.

@@ -20,6 +20,7 @@ using rpc::BadRequestBuilder;
 
 constexpr int32_t kPageDefault = 100;
 constexpr int32_t kPageMax = 1000;
+constexpr int64_t kMicrosEnd = 253'402'300'800'000'000;  // the year 10000
 // A bound with room: sums of amounts must fit a Decimal.
 const Decimal kAmountBelow = Decimal::FromInteger(1'000'000'000'000'000);
 
@@ -218,7 +219,9 @@ absl::StatusOr<PageOrder> Check(const v1::ListHoldsRequest& request) {
   BadRequestBuilder bad;
   CheckWallet("wallet_id", request.wallet_id(), bad);
   const int32_t limit = CheckPageSize(request.page_size(), bad);
-  if (!request.page_token().empty() && !ReadHoldToken(request.page_token()).has_value())
+  const std::optional<HoldPosition> after = ReadHoldToken(request.page_token());
+  if (!request.page_token().empty() &&
+      (!after.has_value() || WalletOfHold(after->hold_id) != request.wallet_id()))
     bad.Add("page_token", "is not one that this call has answered");
   SALDO_RETURN_IF_ERROR(bad.Build());
   return PageOrder{limit, request.page_token()};
@@ -232,9 +235,12 @@ std::optional<HoldPosition> ReadHoldToken(const std::string& token) {
   const size_t point = token.find('.');
   int64_t micros = 0;
   if (point == std::string::npos || !absl::SimpleAtoi(token.substr(0, point), &micros) ||
-      !WalletOfHold(token.substr(point + 1)).has_value())
+      micros < 0 || micros >= kMicrosEnd || !WalletOfHold(token.substr(point + 1)).has_value())
     return std::nullopt;
-  return HoldPosition{absl::FromUnixMicros(micros), token.substr(point + 1)};
+  HoldPosition position{absl::FromUnixMicros(micros), token.substr(point + 1)};
+  // A number may be written in many ways, and this is ours.
+  if (MakeHoldToken(position) != token) return std::nullopt;
+  return position;
 }
 
 }  // namespace saldo::wallets

@@ -170,7 +170,6 @@ void WalletService::Send(Async call, const TransferOrder& order, const std::stri
         p.set_batch_id(written->batch_id);
         if (!far) {
           p.set_state(v1::TRANSFER_STATE_SETTLED);
-          transfers_.Count(v1::TRANSFER_STATE_SETTLED);
           return call->Finish(absl::OkStatus());
         }
         Drive(call,
@@ -194,9 +193,6 @@ void WalletService::Drive(Async call, const TransferRow& transfer,
   transfers_.Drive(transfer, caller,
                    [this, call = std::move(call),
                     done = std::move(done)](TransferDriver::Outcome outcome) mutable {
-                     // The end of one that goes on is counted by whoever brings it about.
-                     if (outcome.state == v1::TRANSFER_STATE_DEBITED)
-                       transfers_.Count(outcome.state);
                      done(outcome);
                      call->Finish(absl::OkStatus());
                    });
@@ -297,7 +293,6 @@ void WalletService::CaptureOf(Async call, const CaptureOrder& order, v1::Capture
         p.set_transfer_id(TransferIdOf(order.wallet_id, order.request_id));
         if (!far) {
           p.set_transfer_state(v1::TRANSFER_STATE_SETTLED);
-          transfers_.Count(v1::TRANSFER_STATE_SETTLED);
           return call->Finish(absl::OkStatus());
         }
         Drive(call,

@@ -72,11 +72,6 @@ class WalletService final : public internal::RawApi {
     Finish(call, ToWalletError(status, parties));
   }
 
-  template <auto kRead, typename Request, typename Response>
-  absl::Status Read(rpc::Call& call, const Request& request, Response& response) {
-    return (reader_.*kRead)(call.context(), request, response);
-  }
-
   grpc::ServerUnaryReactor* CreateWallet(grpc::CallbackServerContext* c, const Bytes* q,
                                          Bytes* p) override {
     return create_wallet_.UnaryAsync(c, q, p, &WalletService::Create, this);
@@ -111,48 +106,27 @@ class WalletService final : public internal::RawApi {
   }
   grpc::ServerUnaryReactor* GetWallet(grpc::CallbackServerContext* c, const Bytes* q,
                                       Bytes* p) override {
-    return get_wallet_.Unary(
-        c, q, p,
-        &WalletService::Read<&WalletReader::GetWallet, v1::GetWalletRequest, v1::GetWalletResponse>,
-        this);
+    return get_wallet_.Unary(c, q, p, &WalletReader::GetWallet, &reader_);
   }
   grpc::ServerUnaryReactor* ListWallets(grpc::CallbackServerContext* c, const Bytes* q,
                                         Bytes* p) override {
-    return list_wallets_.Unary(
-        c, q, p,
-        &WalletService::Read<&WalletReader::ListWallets, v1::ListWalletsRequest,
-                             v1::ListWalletsResponse>,
-        this);
+    return list_wallets_.Unary(c, q, p, &WalletReader::ListWallets, &reader_);
   }
   grpc::ServerUnaryReactor* GetTransfer(grpc::CallbackServerContext* c, const Bytes* q,
                                         Bytes* p) override {
-    return get_transfer_.Unary(
-        c, q, p,
-        &WalletService::Read<&WalletReader::GetTransfer, v1::GetTransferRequest,
-                             v1::GetTransferResponse>,
-        this);
+    return get_transfer_.Unary(c, q, p, &WalletReader::GetTransfer, &reader_);
   }
   grpc::ServerUnaryReactor* ListTransactions(grpc::CallbackServerContext* c, const Bytes* q,
                                              Bytes* p) override {
-    return list_transactions_.Unary(
-        c, q, p,
-        &WalletService::Read<&WalletReader::ListTransactions, v1::ListTransactionsRequest,
-                             v1::ListTransactionsResponse>,
-        this);
+    return list_transactions_.Unary(c, q, p, &WalletReader::ListTransactions, &reader_);
   }
   grpc::ServerUnaryReactor* GetHold(grpc::CallbackServerContext* c, const Bytes* q,
                                     Bytes* p) override {
-    return get_hold_.Unary(
-        c, q, p,
-        &WalletService::Read<&WalletReader::GetHold, v1::GetHoldRequest, v1::GetHoldResponse>,
-        this);
+    return get_hold_.Unary(c, q, p, &WalletReader::GetHold, &reader_);
   }
   grpc::ServerUnaryReactor* ListHolds(grpc::CallbackServerContext* c, const Bytes* q,
                                       Bytes* p) override {
-    return list_holds_.Unary(
-        c, q, p,
-        &WalletService::Read<&WalletReader::ListHolds, v1::ListHoldsRequest, v1::ListHoldsResponse>,
-        this);
+    return list_holds_.Unary(c, q, p, &WalletReader::ListHolds, &reader_);
   }
 
   WalletCore& core_;

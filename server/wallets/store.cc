@@ -62,19 +62,19 @@ constexpr Statement kDebited{"wallets.debited_transfers", SALDO_TRANSFER_COLUMNS
 #undef SALDO_TRANSFER_COLUMNS
 constexpr Statement kFindTransferIn{
     "wallets.find_transfer_in",
-    "SELECT coalesce(refused_reason, '') FROM wallet_transfers_in WHERE transfer_id = $1"};
-// The credit and the debit of one request.
+    "SELECT from_wallet_id, to_wallet_id, amount, currency, coalesce(refused_reason, '') "
+    "FROM wallet_transfers_in WHERE transfer_id = $1"};
+// The credit of one request, if that is of this transfer: its id names the payer.
 constexpr Statement kFindWritten{
     "wallets.find_written_transfer",
-    "SELECT a.key, e.amount, e.occurred_at, e.is_credit "
+    "SELECT a.key, e.amount, e.occurred_at "
     "FROM write_requests AS r "
     "JOIN events AS e ON e.batch_id = r.batch_id AND e.ordinal >= r.first_ordinal "
     "AND e.ordinal < r.first_ordinal + r.events "
     "JOIN subaccounts AS s USING (subaccount_id) "
     "JOIN accounts AS a USING (account_id) "
     "JOIN account_types AS t ON t.type_id = a.type_id AND t.name = 'saldo_wallet' "
-    "WHERE r.request_id = $1 AND e.info LIKE '%\"kind\":\"transfer_%' "
-    "ORDER BY e.ordinal"};
+    "WHERE r.request_id = $1 AND e.is_credit AND e.info::jsonb ->> 'transfer_id' = $2"};
 constexpr Statement kCount{
     "wallets.count",
     "SELECT (SELECT count(*) FROM wallet_holds WHERE state = 'open'), "
@@ -89,7 +89,7 @@ constexpr Statement kLockWallets{
     "ORDER BY wallet_id FOR UPDATE"};
 constexpr Statement kLockHolds{
     "wallets.lock_holds",
-    "SELECT hold_id, state, expires_at FROM wallet_holds WHERE hold_id = ANY ($1::text[]) "
+    "SELECT hold_id, state, expires_at, amount FROM wallet_holds WHERE hold_id = ANY ($1::text[]) "
     "ORDER BY hold_id FOR UPDATE"};
 constexpr Statement kLockTransfersOut{
     "wallets.lock_transfers_out",
@@ -241,12 +241,16 @@ absl::StatusOr<std::optional<TransferOutRow>> WalletStore::FindTransferOut(
   return FirstOf(std::move(transfers));
 }
 
-absl::StatusOr<std::optional<std::string>> WalletStore::FindTransferIn(
+absl::StatusOr<std::optional<NewTransferIn>> WalletStore::FindTransferIn(
     const CallContext& context, const std::string& transfer_id) {
   SALDO_ASSIGN_OR_RETURN(Result result, pool_.Read(context, kFindTransferIn, transfer_id));
-  SALDO_ASSIGN_OR_RETURN(const auto rows, std::move(result).As<std::string>());
-  if (rows.empty()) return std::optional<std::string>();
-  return std::optional<std::string>(std::get<0>(rows[0]));
+  SALDO_ASSIGN_OR_RETURN(
+      const auto rows,
+      (std::move(result).As<std::string, std::string, Decimal, std::string, std::string>()));
+  if (rows.empty()) return std::optional<NewTransferIn>();
+  const auto& [from, to, amount, currency, reason] = rows[0];
+  return std::optional<NewTransferIn>(
+      NewTransferIn{{transfer_id, from, to, amount, currency, "", ""}, reason});
 }
 
 absl::StatusOr<std::vector<TransferOutRow>> WalletStore::Debited(const CallContext& context,
@@ -259,18 +263,15 @@ absl::StatusOr<std::vector<TransferOutRow>> WalletStore::Debited(const CallConte
 }
 
 absl::StatusOr<std::optional<WrittenTransfer>> WalletStore::FindWrittenTransfer(
-    const CallContext& context, const std::string& write_id, const std::string& from_wallet_id) {
-  SALDO_ASSIGN_OR_RETURN(Result result, pool_.Read(context, kFindWritten, write_id));
+    const CallContext& context, const std::string& write_id, const std::string& transfer_id) {
+  SALDO_ASSIGN_OR_RETURN(Result result, pool_.Read(context, kFindWritten, write_id, transfer_id));
   SALDO_ASSIGN_OR_RETURN(const auto rows,
-                         (std::move(result).As<std::string, Decimal, absl::Time, bool>()));
-  for (const auto& [key, amount, occurred_at, is_credit] : rows) {
-    const size_t separator = key.find('\x1f');
-    if (!is_credit || separator == std::string::npos || key.substr(0, separator) == from_wallet_id)
-      continue;
-    return std::optional<WrittenTransfer>(
-        WrittenTransfer{key.substr(0, separator), key.substr(separator + 1), amount, occurred_at});
-  }
-  return std::optional<WrittenTransfer>();
+                         (std::move(result).As<std::string, Decimal, absl::Time>()));
+  if (rows.empty()) return std::optional<WrittenTransfer>();
+  const auto& [key, amount, occurred_at] = rows[0];
+  const size_t separator = key.find('\x1f');
+  return std::optional<WrittenTransfer>(
+      WrittenTransfer{key.substr(0, separator), key.substr(separator + 1), amount, occurred_at});
 }
 
 absl::StatusOr<WalletStore::Counts> WalletStore::Count(const CallContext& context) {
@@ -306,9 +307,10 @@ absl::StatusOr<std::vector<LockedWallet>> ReadLockedWallets(Result result) {
 
 absl::StatusOr<std::vector<LockedHold>> ReadLockedHolds(Result result) {
   SALDO_ASSIGN_OR_RETURN(const auto rows,
-                         (std::move(result).As<std::string, std::string, absl::Time>()));
+                         (std::move(result).As<std::string, std::string, absl::Time, Decimal>()));
   std::vector<LockedHold> holds;
-  for (const auto& [id, state, expires_at] : rows) holds.push_back({id, state, expires_at});
+  for (const auto& [id, state, expires_at, amount] : rows)
+    holds.push_back({id, state, expires_at, amount});
   return holds;
 }
 

@@ -84,18 +84,16 @@ class WalletStore {
 
   absl::StatusOr<std::optional<TransferOutRow>> FindTransferOut(const CallContext& context,
                                                                 const std::string& transfer_id);
-  // Whether it was credited: the reason of its refusal, empty for none; nothing when it is not
-  // known.
-  absl::StatusOr<std::optional<std::string>> FindTransferIn(const CallContext& context,
-                                                            const std::string& transfer_id);
+  absl::StatusOr<std::optional<NewTransferIn>> FindTransferIn(const CallContext& context,
+                                                              const std::string& transfer_id);
   // Those that are debited for longer than `grace` and lie after this position, the oldest first.
   absl::StatusOr<std::vector<TransferOutRow>> Debited(const CallContext& context,
                                                       absl::Duration grace,
                                                       absl::Time after_created_at,
                                                       const std::string& after_id, int32_t limit);
-  // What a request under this id has moved between two wallets of this shard.
+  // This transfer between two wallets of this shard, if the request under this id made it.
   absl::StatusOr<std::optional<WrittenTransfer>> FindWrittenTransfer(
-      const CallContext& context, const std::string& write_id, const std::string& from_wallet_id);
+      const CallContext& context, const std::string& write_id, const std::string& transfer_id);
 
   // For metrics.
   struct Counts {
@@ -128,6 +126,7 @@ struct LockedHold {
   std::string hold_id;
   std::string state;
   absl::Time expires_at;
+  Decimal amount;
 };
 struct LockedTransfer {
   std::string transfer_id;

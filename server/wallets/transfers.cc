@@ -2,18 +2,22 @@
 
 #include <utility>
 
+#include "absl/time/clock.h"
+#include "common/observability/log.h"
 #include "server/wallets/errors.h"
 
 namespace saldo::wallets {
 namespace {
 
+// How often it is told why transfers are left under way.
+constexpr absl::Duration kLogInterval = absl::Seconds(10);
+
 constexpr const char* kDecided = "TRANSFER_DECIDED";
 
-metrics::Counter& OutcomeCounter(metrics::Registry& registry, const std::string& outcome) {
-  return registry.AddCounter("saldo_wallet_transfers_total",
-                             "Transfers between wallets by the state that was reached; one that "
-                             "was answered as debited is counted again when it ends.",
-                             {{"outcome", outcome}});
+// Whether it is asked what was decided before.
+bool MayBeDecided(const absl::Status& status) {
+  const std::string reason = ReasonOf(status);
+  return reason == kDecided || reason == "REQUEST_ID_REUSED";
 }
 
 // Whether the payee can never be credited: everything else is tried again.
@@ -23,38 +27,47 @@ bool IsRefusal(const std::string& reason) {
 
 }  // namespace
 
-TransferDriver::TransferDriver(WalletCore& core, metrics::Registry& registry)
-    : core_(core),
-      settled_(OutcomeCounter(registry, "settled")),
-      debited_(OutcomeCounter(registry, "debited")),
-      refunded_(OutcomeCounter(registry, "refunded")) {}
-
-void TransferDriver::Count(v1::TransferState state) {
-  metrics::Counter& counter = state == v1::TRANSFER_STATE_SETTLED    ? settled_
-                              : state == v1::TRANSFER_STATE_REFUNDED ? refunded_
-                                                                     : debited_;
-  counter.Increment();
-}
-
 void TransferDriver::Drive(TransferRow transfer, const Caller& caller, Done done) {
   auto shared = std::make_shared<TransferRow>(std::move(transfer));
   Decide(
       *shared, caller,
       [this, shared, caller, done = std::move(done)](absl::StatusOr<std::string> refused) mutable {
-        if (!refused.ok()) return done({});
+        if (!refused.ok()) {
+          LogLeft("the payee's", *shared, refused.status());
+          return done({});
+        }
         std::string reason = *std::move(refused);
         End(*shared, reason, caller,
-            [this, reason, done = std::move(done)](const absl::Status& status) mutable {
-              Outcome outcome;
-              if (status.ok()) {
-                outcome.state =
-                    reason.empty() ? v1::TRANSFER_STATE_SETTLED : v1::TRANSFER_STATE_REFUNDED;
-                outcome.refund_reason = reason;
+            [this, shared, reason, done = std::move(done)](const absl::Status& status) mutable {
+              if (!status.ok()) {
+                LogLeft("the payer's", *shared, status);
+                return done({});
               }
-              if (status.ok()) Count(outcome.state);
-              done(std::move(outcome));
+              done({.state =
+                        reason.empty() ? v1::TRANSFER_STATE_SETTLED : v1::TRANSFER_STATE_REFUNDED,
+                    .refund_reason = reason});
             });
       });
+}
+
+void TransferDriver::LogLeft(const char* step, const TransferRow& transfer,
+                             const absl::Status& status) {
+  const absl::Time now = absl::Now();
+  int64_t others = 0;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (now < log_again_at_) {
+      ++unlogged_;
+      return;
+    }
+    log_again_at_ = now + kLogInterval;
+    others = std::exchange(unlogged_, 0);
+  }
+  log::Warning("a transfer is left in transit, and tried again",
+               {{"transfer_id", transfer.transfer_id},
+                {"shard", step},
+                {"reason", status},
+                {"others", others}});
 }
 
 void TransferDriver::Decide(const TransferRow& transfer, const Caller& caller, Decided decided) {
@@ -69,8 +82,8 @@ void TransferDriver::Decide(const TransferRow& transfer, const Caller& caller, D
             ToWalletError(written.status(), {.request_id = transfer.request_id,
                                              .payer = {transfer.to_wallet_id, transfer.currency},
                                              .payee = {}});
+        if (MayBeDecided(status)) return AskDecision(transfer, caller, std::move(decided));
         const std::string reason = ReasonOf(status);
-        if (reason == kDecided) return AskDecision(transfer, caller, std::move(decided));
         if (IsRefusal(reason)) return Refuse(transfer, reason, caller, std::move(decided));
         decided(status);
       });
@@ -84,7 +97,7 @@ void TransferDriver::Refuse(const TransferRow& transfer, const std::string& reas
       [this, transfer, caller, reason,
        decided = std::move(decided)](absl::StatusOr<accounts::Written> written) mutable {
         if (written.ok()) return decided(reason);
-        if (ReasonOf(written.status()) == kDecided)
+        if (MayBeDecided(written.status()))
           return AskDecision(transfer, caller, std::move(decided));
         decided(written.status());
       });
@@ -94,11 +107,15 @@ void TransferDriver::AskDecision(const TransferRow& transfer, const Caller& call
                                  Decided decided) {
   const auto shared = std::make_shared<Decided>(std::move(decided));
   const size_t shard = core_.ShardOf(transfer.to_wallet_id);
-  const absl::Status posted = core_.Post([this, shard, shared, id = transfer.transfer_id, caller] {
-    const auto row = core_.store(shard).FindTransferIn(caller.context, id);
-    if (!row.ok()) return (*shared)(row.status());
+  const absl::Status posted = core_.Post([this, shard, shared, transfer, caller] {
+    const auto row = core_.store(shard).FindTransferIn(caller.context, transfer.transfer_id);
+    if (!row.ok()) return (*shared)(core_.shards().Named(shard, row.status()));
     if (!row->has_value()) return (*shared)(absl::InternalError("a transfer's row is gone"));
-    (*shared)(**row);
+    const TransferRow& known = (*row)->transfer;
+    if (known.to_wallet_id != transfer.to_wallet_id || known.amount != transfer.amount ||
+        known.currency != transfer.currency)
+      return (*shared)(OtherTransfer(transfer.transfer_id));
+    (*shared)((*row)->refused_reason);
   });
   if (!posted.ok()) (*shared)(posted);
 }

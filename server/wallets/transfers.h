@@ -4,13 +4,16 @@
 // whoever comes by may go on from where the last one stopped.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/observability/metrics.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "saldo/v1/wallet_service.pb.h"
 #include "server/wallets/core.h"
 
@@ -24,8 +27,8 @@ class TransferDriver {
   };
   using Done = absl::AnyInvocable<void(Outcome)>;
 
-  // Both outlive the driver.
-  TransferDriver(WalletCore& core, metrics::Registry& registry);
+  // `core` outlives the driver.
+  explicit TransferDriver(WalletCore& core) : core_(core) {}
 
   // Takes a debited transfer as far as it goes now. `done` gets the state that it has reached:
   // TRANSFER_STATE_DEBITED when a shard is away or busy, and a later try goes on. `caller` stays
@@ -40,19 +43,20 @@ class TransferDriver {
   void End(const TransferRow& transfer, const std::string& refund_reason, const Caller& caller,
            absl::AnyInvocable<void(absl::Status)> ended);
 
-  // A transfer that reached this state, for the metrics.
-  void Count(v1::TransferState state);
-
  private:
-  // The payee's shard has decided already: asks it what.
+  // The payee's shard has decided already: asks it what. DATA_LOSS when it was about another
+  // transfer: one of the two databases has come back from a backup.
   void AskDecision(const TransferRow& transfer, const Caller& caller, Decided decided);
   void Refuse(const TransferRow& transfer, const std::string& reason, const Caller& caller,
               Decided decided);
 
+  // Why one stays as it is: while a shard is away that is so for many, so only some are logged.
+  void LogLeft(const char* step, const TransferRow& transfer, const absl::Status& status);
+
   WalletCore& core_;
-  metrics::Counter& settled_;
-  metrics::Counter& debited_;
-  metrics::Counter& refunded_;
+  absl::Mutex mutex_;
+  absl::Time log_again_at_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  int64_t unlogged_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace saldo::wallets

@@ -4,8 +4,8 @@ namespace saldo::wallets {
 
 Wallets::Wallets(const WalletsOptions& options, shards::ShardSet& shards, accounts::Ledger& ledger,
                  rpc::Dispatcher& dispatcher, metrics::Registry& registry)
-    : core_(options.wallets, shards, ledger),
-      transfers_(core_, registry),
+    : core_(options.wallets, shards, ledger, registry),
+      transfers_(core_),
       service_(core_, transfers_, dispatcher, registry) {
   for (size_t shard = 0; shard < shards.size(); ++shard) {
     if (options.holds.enabled) {

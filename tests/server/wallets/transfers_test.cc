@@ -7,6 +7,7 @@
 #include "absl/synchronization/notification.h"
 #include "common/runtime/thread.h"
 #include "tests/server/wallets/wallet_server.h"
+#include "tests/support/capture_log.h"
 #include "tests/support/test_env.h"
 
 namespace saldo::wallets {
@@ -169,6 +170,53 @@ TEST_CASE("money that cannot be credited comes back, and the refusal is final") 
   const auto listed = w.server.Transactions(w.payer);
   CHECK(listed.transactions(0).kind() == v1::WALLET_EVENT_KIND_TRANSFER_REFUND);
   CHECK(Imbalance(w.databases) == "");
+}
+
+TEST_CASE("an id that the payee's shard knows of another transfer moves nothing more") {
+  World w;
+  REQUIRE(w.server.Transfer("credited", w.payer, w.payee, "10").ok());
+  REQUIRE(w.server.Transfer("requested", w.payer, w.payee, "10").ok());
+  // The payer's shard comes back from a backup that has neither, and its caller pays anew.
+  w.databases.Query(kSouth, "DELETE FROM wallet_transfers_out; DELETE FROM write_requests");
+  w.databases.Query(kNorth, "DELETE FROM write_requests WHERE request_id LIKE '%\\_credited'");
+  testing::CaptureLog log;
+  for (const char* id : {"credited", "requested"}) {
+    v1::TransferResponse response;
+    REQUIRE(w.server.Transfer(id, w.payer, w.payee, "11", &response).ok());
+    CHECK(response.state() == v1::TRANSFER_STATE_DEBITED);
+  }
+  REQUIRE(w.Sweep());
+  // Once for all of these.
+  const std::string logged = log.Text();
+  CHECK(testing::CountOf(logged, "a transfer is left in transit") == 1);
+  CHECK_THAT(logged, Catch::Contains("knows another transfer under the id"));
+  CHECK(w.server.Balance(w.payer) == "58.00");
+  CHECK(w.server.Balance(w.payee) == "20.00");
+  CHECK(w.databases.Query(kSouth,
+                          "SELECT sum(amount) FROM wallet_transfers_out "
+                          "WHERE state = 'debited'") == "22");
+}
+
+TEST_CASE("a transfer is counted once for each state that it reaches") {
+  World w;
+  const std::string near = w.server.CreateOn(kSouth, "near");
+  const auto hold = w.server.Hold("h", w.payer, "10");
+  const TransferRow left = w.Debit("left", "1");
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    REQUIRE(w.server.Transfer("near", w.payer, near, "1").ok());
+    REQUIRE(w.server.Transfer("far", w.payer, w.payee, "1").ok());
+    REQUIRE(w.server.Capture("k", hold->hold_id(), "1", near).ok());
+    REQUIRE(w.Sweep());
+    CHECK(w.Drive(left).state == v1::TRANSFER_STATE_SETTLED);
+  }
+  REQUIRE(w.server.Withdraw("w", w.payee, "2").ok());
+  REQUIRE(w.server.Close("x", w.payee).ok());
+  for (int repeat = 0; repeat < 2; ++repeat)
+    REQUIRE(w.server.Transfer("back", w.payer, w.payee, "1").ok());
+  const std::string metrics = w.server.registry.Text();
+  for (const char* line :
+       {"{outcome=\"settled\"} 4\n", "{outcome=\"debited\"} 3\n", "{outcome=\"refunded\"} 1\n"})
+    CHECK_THAT(metrics, Catch::Contains(std::string("saldo_wallet_transfers_total") + line));
 }
 
 TEST_CASE("a payee that is not there gets nothing") {
