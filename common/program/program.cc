@@ -106,7 +106,7 @@ int Run(const Program& program, int argc, char** argv) {
                     .summary = program.summary,
                     .version = GetBuildInfo().version,
                     // Of the development tools around a program.
-                    .ignored_env = {"SALDO_KAFKA_LIBS", "SALDO_TEST_", "SALDO_PROGRESS"}},
+                    .ignored_env = {"SALDO_KAFKA_LIBS", "SALDO_JAEGER", "SALDO_TEST_", "SALDO_PROGRESS"}},
                    argc, argv, environ, program.bind);
   if (!loaded.run) return config::Finish(loaded);
   return RunConfigured(program, loaded, signals);
