@@ -101,13 +101,13 @@ int Run(const Program& program, int argc, char** argv) {
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 #endif
   runtime::Signals signals;  // before any thread starts
-  const config::LoadResult loaded =
-      config::Load({.name = program.name,
-                    .summary = program.summary,
-                    .version = GetBuildInfo().version,
-                    // Of the development tools around a program.
-                    .ignored_env = {"SALDO_KAFKA_LIBS", "SALDO_JAEGER", "SALDO_TEST_", "SALDO_PROGRESS"}},
-                   argc, argv, environ, program.bind);
+  const config::LoadResult loaded = config::Load(
+      {.name = program.name,
+       .summary = program.summary,
+       .version = GetBuildInfo().version,
+       // Of the development tools around a program.
+       .ignored_env = {"SALDO_KAFKA_LIBS", "SALDO_JAEGER", "SALDO_TEST_", "SALDO_PROGRESS"}},
+      argc, argv, environ, program.bind);
   if (!loaded.run) return config::Finish(loaded);
   return RunConfigured(program, loaded, signals);
 }
