@@ -77,6 +77,7 @@ absl::Status AccountTypeRegistry::Reload(
 absl::Status AccountTypeRegistry::Load(const absl::StatusOr<std::vector<AccountType>>& in_file) {
   absl::MutexLock loading(&load_mutex_);
   SALDO_ASSIGN_OR_RETURN(std::vector<AccountType> configured, in_file);
+  SALDO_RETURN_IF_ERROR(CheckTopics(configured, built_in_));
   configured.insert(configured.end(), built_in_.begin(), built_in_.end());
   SALDO_RETURN_IF_ERROR(CheckRetention(configured, config_.idempotency_retention));
   SALDO_ASSIGN_OR_RETURN(std::vector<AccountType> types,

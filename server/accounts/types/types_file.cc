@@ -1,5 +1,7 @@
 #include "server/accounts/types/types_file.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/config/load.h"
@@ -68,6 +70,20 @@ absl::StatusOr<std::vector<AccountType>> ParseTypes(const std::string& name,
   std::vector<TypeEntry> entries;
   Faults faults = config::LoadText(name, yaml, BindTypes(entries));
   return Finish(name, entries, std::move(faults));
+}
+
+absl::Status CheckTopics(const std::vector<AccountType>& types,
+                         const std::vector<AccountType>& built_in) {
+  Faults faults;
+  for (const AccountType& type : types) {
+    const auto owner = std::find_if(built_in.begin(), built_in.end(), [&](const AccountType& own) {
+      return own.topic == type.topic;
+    });
+    if (owner == built_in.end()) continue;
+    faults.push_back(absl::StrCat(type.name, ": topic: ", type.topic, " is that of ", owner->name,
+                                  ", which is the program's own; give the type another topic"));
+  }
+  return ToStatus(absl::StatusCode::kInvalidArgument, faults);
 }
 
 absl::Status CheckRetention(const std::vector<AccountType>& types,

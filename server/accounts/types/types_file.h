@@ -26,6 +26,11 @@ absl::StatusOr<std::vector<AccountType>> ParseTypes(const std::string& name,
 // The example that is used when no file is configured, for ParseTypes.
 std::string_view DefaultTypesYaml();
 
+// No type of a file may have the topic of one of the program's own types, whose events others
+// expect there. INVALID_ARGUMENT with the faults.
+absl::Status CheckTopics(const std::vector<AccountType>& types,
+                         const std::vector<AccountType>& built_in);
+
 // Events must be kept at least as long as the keys that make their writing idempotent: the answer
 // to a repeated request is read from them.
 absl::Status CheckRetention(const std::vector<AccountType>& types,

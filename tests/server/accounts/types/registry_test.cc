@@ -52,6 +52,7 @@ TEST_CASE("types of the program itself come besides those of the file") {
   own.key = {{.name = "id"}};
   own.sharding = {0};
   own.asset_constant = "p";
+  own.topic = "saldo-own";
   own.built_in = own.keeps_balance = own.opened = true;
   AccountTypeRegistry registry({.types_file = f.path}, f.pool, f.metrics, {own});
   REQUIRE(registry.Start().ok());
@@ -63,6 +64,12 @@ TEST_CASE("types of the program itself come besides those of the file") {
   CHECK(stored->id > 0);
   CHECK((stored->built_in && stored->opened && stored->keeps_balance));
   CHECK(f.HasSample("saldo_account_types 1"));
+  // Their topics are theirs, also where a type's name makes it.
+  f.Write(kPoints + "  - {name: own, key: [{name: id}], asset_constant: p}\n");
+  CHECK(FaultsOf(registry.Reload()) ==
+        Faults{"own: topic: saldo-own is that of saldo_own, which is the program's own; give the "
+               "type another topic"});
+  CHECK(registry.current()->all().size() == 2);
 }
 
 TEST_CASE("a start without a file loads the example") {
