@@ -22,10 +22,13 @@ namespace {
 
 // How long a cancelled statement may take to answer before the connection is given up.
 constexpr absl::Duration kCancelGrace = absl::Seconds(1);
+// How long asking for that may take.
+constexpr absl::Duration kCancelTimeout = absl::Seconds(1);
 // How often a wait looks whether its caller has cancelled.
 constexpr absl::Duration kCancelCheck = absl::Milliseconds(20);
 constexpr int kBinary = 1;
 
+constexpr Statement kCancelBackend{"postgres.cancel", "SELECT pg_cancel_backend($1)"};
 constexpr Statement kSetScriptTimeout{"postgres.set_script_timeout",
                                       "SELECT set_config('statement_timeout', $1, $2)"};
 constexpr Statement kSetTimeout{"postgres.set_timeout",
@@ -273,9 +276,10 @@ absl::Status Connection::Collect(const CallContext& context, Flight* flight) {
     }
     const absl::Time now = absl::Now();
     if (!cancelled && (now >= until || context.cancelled())) {
+      if (!options_.cancels) return Lost("the server did not answer in time");
       RequestCancel();
       cancelled = true;
-      until = now + kCancelGrace;
+      until = absl::Now() + kCancelGrace;
     } else if (now >= until) {
       return Lost("a cancelled statement did not answer");
     }
@@ -425,14 +429,17 @@ absl::Status Connection::WaitForSocket(bool for_write, absl::Time until) {
   return absl::OkStatus();
 }
 
+// Over a connection of its own: PQcancel waits without bound for a server that hangs, or for a
+// proxy in front of one.
 void Connection::RequestCancel() {
-  PGcancel* cancel = PQgetCancel(connection_);
-  if (cancel == nullptr) return;
-  char reason[256] = {};
-  if (PQcancel(cancel, reason, sizeof reason) != 1) {
-    log::Warning("a statement could not be cancelled", {{"reason", reason}});
-  }
-  PQfreeCancel(cancel);
+  const CallContext context = CallContext::WithTimeout(kCancelTimeout);
+  ConnectionOptions options = options_;
+  options.cancels = false;
+  const auto other = Open(options, context);
+  const absl::Status status =
+      other.ok() ? (*other)->Query(context, kCancelBackend, int32_t{backend_pid()}).status()
+                 : other.status();
+  if (!status.ok()) log::Warning("a statement could not be cancelled", {{"reason", status}});
 }
 
 absl::Status Connection::Lost(std::string_view reason) {

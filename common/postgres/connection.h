@@ -39,6 +39,9 @@ struct ConnectionOptions {
   // any parameters, and only so. The planner, which knows nothing of a table that was just filled,
   // would now and then read all of it.
   bool index_plans_only = false;
+  // Whether the server is asked to end a statement whose caller does not wait any more. Without it
+  // the connection is given up at once: for those whose statements are short anyway.
+  bool cancels = true;
 };
 
 class Connection {
@@ -62,7 +65,8 @@ class Connection {
   // Sends what is queued in one round trip and returns its answers in order, or the first error.
   // Statements outside an explicit transaction form one of their own, so after an error none of
   // them has had an effect. When the deadline passes or the call is cancelled, the server is asked
-  // to cancel, and what it then answers counts: a COMMIT that still succeeded is a success.
+  // to cancel, which takes up to two seconds where it hangs, and what it then answers counts: a
+  // COMMIT that still succeeded is a success.
   absl::StatusOr<std::vector<Result>> Flush(const CallContext& context);
 
   // Queue and Flush of one statement.

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "common/devstack/files.h"
+#include "common/devstack/postgres_cluster.h"
 #include "common/postgres/error.h"
 #include "common/runtime/thread.h"
 #include "tests/common/postgres/postgres_test_util.h"
@@ -172,6 +174,35 @@ TEST_CASE("a killed backend is a lost connection, seen even while idle") {
   CHECK(IsRetryable(status));
   CHECK(testing::Eventually(absl::Seconds(10), [&] { return !idle->Usable(); }));
   CHECK(IsConnectionLost(idle->Query(Soon(), kOne).status()));
+}
+
+// What a hung server, or a network that swallows packets, looks like: somebody takes the
+// connections, and nobody answers.
+TEST_CASE("a server that hangs holds no caller for long") {
+  testing::TempDir folder;
+  auto cluster = devstack::PostgresCluster::Start({.dir = folder.path(), .durable = false});
+  REQUIRE(cluster.status() == absl::OkStatus());
+  const auto connection = Connect((*cluster)->dsn("postgres"));
+  ConnectionOptions options{.dsn = (*cluster)->dsn("postgres")};
+  options.cancels = false;
+  auto watch = Connection::Open(options, Soon());
+  REQUIRE(watch.ok());
+  std::vector<pid_t> processes = (*cluster)->BackendPids();
+  processes.push_back(std::stoi(*devstack::ReadFile(folder.path() + "/data/postmaster.pid")));
+  for (const pid_t pid : processes) REQUIRE(kill(pid, SIGSTOP) == 0);
+  const auto ask = [](Connection& asked) {
+    const absl::Time start = absl::Now();
+    const absl::Status status =
+        asked.Query(CallContext::WithTimeout(absl::Milliseconds(100)), kOne).status();
+    return std::pair(status, absl::Now() - start);
+  };
+  const auto [lost, took] = ask(*connection);
+  const auto [watched, watch_took] = ask(**watch);
+  for (const pid_t pid : processes) kill(pid, SIGCONT);
+  CHECK(IsConnectionLost(lost));
+  CHECK(took < absl::Seconds(4));
+  CHECK(IsConnectionLost(watched));
+  CHECK(watch_took < absl::Seconds(1));
 }
 
 TEST_CASE("no server is UNAVAILABLE, within the time given") {
