@@ -3,14 +3,8 @@
 #include <algorithm>
 
 namespace saldo::locks {
-namespace {
 
 using Outcome = Decision::Outcome;
-
-// Two that cannot have the lock together.
-bool Conflict(bool exclusive, bool other_exclusive) { return exclusive || other_exclusive; }
-
-}  // namespace
 
 Decision Decide(absl::Time now, const std::vector<Holder>& holders,
                 const std::vector<Waiter>& waiters, const Ask& ask) {

@@ -25,6 +25,9 @@ struct Holder {
   absl::Time expires_at;
 };
 
+// Whether two cannot have the lock together.
+inline bool Conflict(bool exclusive, bool other_exclusive) { return exclusive || other_exclusive; }
+
 // A place in the queue. It counts while lease_until lies ahead.
 struct Waiter {
   int64_t id = 0;  // grows along the queue

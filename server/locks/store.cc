@@ -11,6 +11,7 @@
 #include "common/postgres/statement.h"
 #include "common/postgres/transaction.h"
 #include "common/rpc/errors.h"
+#include "server/locks/attempt.h"
 
 namespace saldo::locks {
 namespace {
@@ -18,47 +19,6 @@ namespace {
 using postgres::Result;
 using postgres::Statement;
 using postgres::Transaction;
-using Outcome = Decision::Outcome;
-
-// Takes the lock's row lock, or makes the row. The index on used_at is touched once a minute only.
-constexpr Statement kUse{
-    "locks.use",
-    "INSERT INTO locks (type, key, used_at) VALUES ($1, $2, date_trunc('minute', "
-    "clock_timestamp())) ON CONFLICT (type, key) DO UPDATE SET used_at = excluded.used_at"};
-// Tokens of one lock grow, for they are taken under its row lock.
-constexpr Statement kFacts{
-    "locks.facts",
-    "SELECT clock_timestamp(), nextval('lock_tokens'), "
-    "(SELECT redefinition FROM keyed_types WHERE kind = 'lock' AND name = $1)"};
-constexpr Statement kNow{"locks.now", "SELECT clock_timestamp()"};
-constexpr Statement kHolders{
-    "locks.holders",
-    "SELECT token, owner, exclusive, acquired_at, expires_at FROM lock_holders "
-    "WHERE type = $1 AND key = $2 ORDER BY token"};
-constexpr Statement kWaiters{"locks.waiters",
-                             "SELECT waiter_id, exclusive, lease_until FROM lock_waiters "
-                             "WHERE type = $1 AND key = $2 ORDER BY waiter_id"};
-
-// Waits for whoever relies on one of these grants. In the order of tokens, as they lock them.
-constexpr Statement kDeleteHolders{
-    "locks.delete_holders",
-    "DELETE FROM lock_holders WHERE type = $1 AND key = $2 AND token IN (SELECT token FROM "
-    "lock_holders WHERE type = $1 AND key = $2 AND token = ANY ($3) ORDER BY token FOR UPDATE)"};
-constexpr Statement kDeleteWaiters{"locks.delete_waiters",
-                                   "DELETE FROM lock_waiters WHERE waiter_id = ANY ($1)"};
-constexpr Statement kGrant{
-    "locks.grant",
-    "INSERT INTO lock_holders (type, key, token, owner, exclusive, acquired_at, expires_at) "
-    "VALUES ($1, $2, $3, $4, $5, $6, $7)"};
-constexpr Statement kProlong{
-    "locks.prolong",
-    "UPDATE lock_holders SET expires_at = $4 WHERE type = $1 AND key = $2 AND token = $3"};
-constexpr Statement kQueue{
-    "locks.queue",
-    "INSERT INTO lock_waiters (type, key, waiter_id, owner, exclusive, lease_until, wait_until) "
-    "VALUES ($1, $2, nextval('lock_waiter_ids'), $3, $4, least($5::timestamptz, $6), $6) "
-    "RETURNING waiter_id"};
-constexpr Statement kTell{"locks.tell", "SELECT pg_notify('saldo_locks', $1)"};
 
 constexpr Statement kLockRow{
     "locks.lock_row", "SELECT released_token FROM locks WHERE type = $1 AND key = $2 FOR UPDATE"};
@@ -69,9 +29,18 @@ constexpr Statement kRenew{
     "FROM (SELECT expires_at FROM lock_holders WHERE type = $1 AND key = $2 AND token = $3) AS old "
     "WHERE h.type = $1 AND h.key = $2 AND h.token = $3 AND h.expires_at > clock_timestamp() "
     "RETURNING h.expires_at, h.expires_at < old.expires_at"};
-constexpr Statement kRelease{"locks.release",
-                             "DELETE FROM lock_holders WHERE type = $1 AND key = $2 AND token = $3 "
-                             "RETURNING expires_at > clock_timestamp()"};
+// Unless a transaction rests on the grant: nobody waits for that.
+constexpr Statement kRelease{
+    "locks.release",
+    "DELETE FROM lock_holders WHERE type = $1 AND key = $2 AND token = (SELECT token FROM "
+    "lock_holders WHERE type = $1 AND key = $2 AND token = $3 FOR UPDATE SKIP LOCKED) "
+    "RETURNING expires_at > clock_timestamp()"};
+// For one that stays so: no write is checked by it any more, and the next grant finds it over, but
+// takes its place only when nobody rests on it.
+constexpr Statement kEnd{
+    "locks.end",
+    "UPDATE lock_holders SET expires_at = clock_timestamp() "
+    "WHERE type = $1 AND key = $2 AND token = $3 AND expires_at > clock_timestamp()"};
 constexpr Statement kAnyWaits{
     "locks.any_waits", "SELECT EXISTS (SELECT FROM lock_waiters WHERE type = $1 AND key = $2)"};
 constexpr Statement kNoteRelease{"locks.note_release",
@@ -121,9 +90,13 @@ constexpr Statement kTakeIdle{
   " USING unnest($1::text[], $2::text[]) AS idle (type, key) " \
   "WHERE t.type = idle.type COLLATE \"C\" AND t.key = idle.key COLLATE \"C\""
 // One may have been renewed after the look at it began, but not since its lock's row is locked.
-constexpr Statement kRemoveHolders{"locks.remove_holders",
-                                   "DELETE FROM lock_holders AS t" SALDO_LOCKS_THESE
-                                   " AND t.expires_at <= clock_timestamp()"};
+// Those that a transaction rests on are left to a later time.
+constexpr Statement kRemoveHolders{
+    "locks.remove_holders",
+    "DELETE FROM lock_holders WHERE (type, key, token) IN (SELECT t.type, t.key, t.token "
+    "FROM lock_holders AS t, unnest($1::text[], $2::text[]) AS idle (type, key) "
+    "WHERE t.type = idle.type COLLATE \"C\" AND t.key = idle.key COLLATE \"C\" "
+    "AND t.expires_at <= clock_timestamp() FOR UPDATE OF t SKIP LOCKED)"};
 constexpr Statement kRemoveWaiters{"locks.remove_waiters",
                                    "DELETE FROM lock_waiters AS t" SALDO_LOCKS_THESE};
 constexpr Statement kRemoveLocks{
@@ -153,164 +126,6 @@ constexpr Statement kUsedTypes{
     "h WHERE h.type = t.name AND h.expires_at > clock_timestamp())"};
 
 constexpr std::string_view kDomain = "saldo";
-constexpr absl::Duration kFullRetry = absl::Seconds(1);
-// The lock is free, and who is ahead should have it in a moment.
-constexpr absl::Duration kQueuedRetry = absl::Milliseconds(100);
-
-absl::StatusOr<std::vector<Holder>> ReadHolders(Result result) {
-  SALDO_ASSIGN_OR_RETURN(
-      const auto rows,
-      (std::move(result).As<int64_t, std::string, bool, absl::Time, absl::Time>()));
-  std::vector<Holder> holders;
-  for (const auto& [token, owner, exclusive, acquired_at, expires_at] : rows)
-    holders.push_back({token, owner, exclusive, acquired_at, expires_at});
-  return holders;
-}
-
-absl::StatusOr<std::vector<Waiter>> ReadWaiters(Result result) {
-  SALDO_ASSIGN_OR_RETURN(const auto rows, (std::move(result).As<int64_t, bool, absl::Time>()));
-  std::vector<Waiter> waiters;
-  for (const auto& [id, exclusive, lease_until] : rows)
-    waiters.push_back({id, exclusive, lease_until});
-  return waiters;
-}
-
-absl::Status Held(const Claim& claim, const Holder& holder) {
-  const std::string lock = claim.lock.Describe();
-  const std::string mode = holder.exclusive ? "exclusive" : "shared";
-  const std::string until =
-      absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", holder.expires_at, absl::UTCTimeZone());
-  return rpc::WithErrorInfo(
-      absl::FailedPreconditionError(
-          absl::StrCat(lock, " is held by ", holder.owner, ", ", mode, ", until ", until)),
-      "LOCK_HELD", kDomain,
-      {{"lock", lock}, {"owner", holder.owner}, {"mode", mode}, {"expires_at", until}});
-}
-
-absl::Status Refusal(const Claim& claim, const Decision& decision) {
-  if (decision.holder.has_value()) return Held(claim, *decision.holder);
-  const std::string lock = claim.lock.Describe();
-  if (decision.outcome == Outcome::kQueued) {
-    return rpc::WithErrorInfo(
-        absl::FailedPreconditionError(
-            absl::StrCat(lock, " is free, but ", decision.ahead, " came first and wait for it")),
-        "LOCK_QUEUED", kDomain, {{"lock", lock}, {"waiting", absl::StrCat(decision.ahead)}});
-  }
-  return rpc::WithRetryInfo(
-      absl::ResourceExhaustedError(absl::StrCat(lock, " has ", kHoldersMax, " shared holders")),
-      kFullRetry);
-}
-
-// One try to take a lock, within one transaction.
-class Attempt {
- public:
-  Attempt(Transaction& tx, const Claim& claim, std::optional<int64_t> waiter, absl::Duration wait)
-      : tx_(tx), claim_(claim), type_(claim.lock.type->name), wait_(wait), waiter_(waiter) {}
-
-  absl::StatusOr<std::variant<Granted, Queued>> Run() {
-    SALDO_RETURN_IF_ERROR(Read());
-    const Decision decision =
-        Decide(now_, holders_, waiters_,
-               {.owner = claim_.owner, .exclusive = claim_.exclusive, .waiter = waiter_});
-    if (decision.outcome == Outcome::kHasIt) return HaveAgain(decision.token);
-    if (decision.outcome == Outcome::kGrant) return Grant();
-    return Queue(decision);
-  }
-
- private:
-  absl::Status Read() {
-    SALDO_RETURN_IF_ERROR(tx_.Defer(keys::kHoldTypes));
-    SALDO_RETURN_IF_ERROR(tx_.Defer(kUse, type_, claim_.lock.key));
-    SALDO_RETURN_IF_ERROR(tx_.Defer(kFacts, type_));
-    SALDO_RETURN_IF_ERROR(tx_.Defer(kHolders, type_, claim_.lock.key));
-    SALDO_RETURN_IF_ERROR(tx_.Defer(kWaiters, type_, claim_.lock.key));
-    SALDO_ASSIGN_OR_RETURN(std::vector<Result> results, tx_.Send());
-    if (results.size() != 5) return absl::InternalError("a try to take a lock has lost an answer");
-    SALDO_ASSIGN_OR_RETURN(
-        const auto facts,
-        (std::move(results[2]).One<absl::Time, int64_t, std::optional<int32_t>>()));
-    now_ = std::get<0>(facts);
-    token_ = std::get<1>(facts);
-    SALDO_RETURN_IF_ERROR(keys::CheckCurrent(*claim_.lock.type, std::get<2>(facts)));
-    SALDO_ASSIGN_OR_RETURN(holders_, ReadHolders(std::move(results[3])));
-    SALDO_ASSIGN_OR_RETURN(waiters_, ReadWaiters(std::move(results[4])));
-    const bool has_place =
-        std::any_of(waiters_.begin(), waiters_.end(),
-                    [this](const Waiter& waiter) { return waiter.id == waiter_; });
-    if (!has_place) waiter_.reset();
-    return absl::OkStatus();
-  }
-
-  absl::StatusOr<std::variant<Granted, Queued>> Grant() {
-    std::vector<int64_t> expired;
-    for (const Holder& holder : holders_) {
-      if (holder.expires_at <= now_) expired.push_back(holder.token);
-    }
-    if (!expired.empty()) {
-      // This may take as long as the transactions that still rely on these grants.
-      SALDO_RETURN_IF_ERROR(tx_.Defer(kDeleteHolders, type_, claim_.lock.key, expired));
-      SALDO_ASSIGN_OR_RETURN(Result result, tx_.Query(kNow));
-      SALDO_ASSIGN_OR_RETURN(const auto row, std::move(result).One<absl::Time>());
-      now_ = std::max(now_, std::get<0>(row));
-    }
-    SALDO_RETURN_IF_ERROR(ClearQueue(/*leave=*/true));
-    const absl::Time end = now_ + claim_.ttl;
-    SALDO_RETURN_IF_ERROR(tx_.Defer(kGrant, type_, claim_.lock.key, token_, claim_.owner,
-                                    claim_.exclusive, now_, end));
-    return Granted{token_, end, static_cast<int64_t>(expired.size())};
-  }
-
-  absl::StatusOr<std::variant<Granted, Queued>> HaveAgain(int64_t token) {
-    SALDO_RETURN_IF_ERROR(ClearQueue(/*leave=*/true));
-    const absl::Time end = now_ + claim_.ttl;
-    SALDO_RETURN_IF_ERROR(tx_.Defer(kProlong, type_, claim_.lock.key, token, end));
-    // It may end sooner than those who wait were told.
-    if (!waiters_.empty()) SALDO_RETURN_IF_ERROR(tx_.Defer(kTell, claim_.lock.Signal()));
-    return Granted{token, end, 0};
-  }
-
-  absl::StatusOr<std::variant<Granted, Queued>> Queue(const Decision& decision) {
-    const absl::Status refusal = Refusal(claim_, decision);
-    if (wait_ <= absl::ZeroDuration() || decision.outcome == Outcome::kFull) return refusal;
-    absl::Duration retry_in = decision.lapses_at - now_;
-    if (decision.outcome == Outcome::kQueued) retry_in = std::min(retry_in, kQueuedRetry);
-    SALDO_RETURN_IF_ERROR(ClearQueue(/*leave=*/false));
-    if (waiter_.has_value()) return Queued{*waiter_, retry_in, refusal};
-    const auto alive =
-        std::count_if(waiters_.begin(), waiters_.end(),
-                      [this](const Waiter& waiter) { return waiter.lease_until > now_; });
-    if (static_cast<size_t>(alive) >= kWaitersMax) {
-      return rpc::WithRetryInfo(absl::ResourceExhaustedError(absl::StrCat(kWaitersMax, " wait for ",
-                                                                          claim_.lock.Describe())),
-                                kFullRetry);
-    }
-    SALDO_ASSIGN_OR_RETURN(Result result,
-                           tx_.Query(kQueue, type_, claim_.lock.key, claim_.owner, claim_.exclusive,
-                                     now_ + LockStore::kLease, now_ + wait_));
-    SALDO_ASSIGN_OR_RETURN(const auto row, std::move(result).One<int64_t>());
-    return Queued{std::get<0>(row), retry_in, refusal};
-  }
-
-  // Takes those away whose lease has passed, and, if it is to `leave`, itself.
-  absl::Status ClearQueue(bool leave) {
-    std::vector<int64_t> gone;
-    for (const Waiter& waiter : waiters_) {
-      const bool own = waiter.id == waiter_;
-      if (own ? leave : waiter.lease_until <= now_) gone.push_back(waiter.id);
-    }
-    return gone.empty() ? absl::OkStatus() : tx_.Defer(kDeleteWaiters, gone);
-  }
-
-  Transaction& tx_;
-  const Claim& claim_;
-  const std::string& type_;
-  const absl::Duration wait_;
-  std::optional<int64_t> waiter_;
-  absl::Time now_;
-  int64_t token_ = 0;
-  std::vector<Holder> holders_;
-  std::vector<Waiter> waiters_;
-};
 
 }  // namespace
 
@@ -359,7 +174,7 @@ absl::StatusOr<std::variant<Granted, Queued>> LockStore::Acquire(const CallConte
   absl::StatusOr<std::variant<Granted, Queued>> outcome = absl::UnknownError("no try was made");
   const absl::Status status =
       pool_.Transact(context, {.name = "locks.acquire"}, [&](Transaction& tx) -> absl::Status {
-        outcome = Attempt(tx, claim, waiter, wait).Run();
+        outcome = TryAcquire(tx, claim, waiter, wait);
         return outcome.status();
       });
   span.SetStatus(status);
@@ -398,21 +213,22 @@ absl::Status LockStore::Release(const CallContext& context, const LockName& lock
         outcome = absl::OkStatus();
         SALDO_RETURN_IF_ERROR(tx.Defer(kLockRow, type, lock.key));
         SALDO_RETURN_IF_ERROR(tx.Defer(kRelease, type, lock.key, token));
+        SALDO_RETURN_IF_ERROR(tx.Defer(kEnd, type, lock.key, token));
         SALDO_RETURN_IF_ERROR(tx.Defer(kAnyWaits, type, lock.key));
         SALDO_ASSIGN_OR_RETURN(std::vector<Result> results, tx.Send());
-        if (results.size() != 3) return absl::InternalError("a release has lost an answer");
+        if (results.size() != 4) return absl::InternalError("a release has lost an answer");
         SALDO_ASSIGN_OR_RETURN(const auto locks,
                                std::move(results[0]).As<std::optional<int64_t>>());
-        SALDO_ASSIGN_OR_RETURN(const auto released, std::move(results[1]).As<bool>());
-        SALDO_ASSIGN_OR_RETURN(const auto waits, std::move(results[2]).One<bool>());
-        if (released.empty()) {
-          const bool repeated = !locks.empty() && std::get<0>(locks[0]) == token;
-          if (!repeated) outcome = LockLost(lock, token);
-          return absl::OkStatus();
+        SALDO_ASSIGN_OR_RETURN(const auto deleted, std::move(results[1]).As<bool>());
+        const bool ended = results[2].affected() > 0;
+        SALDO_ASSIGN_OR_RETURN(const auto waits, std::move(results[3]).One<bool>());
+        if (ended || (!deleted.empty() && std::get<0>(deleted[0]))) {
+          SALDO_RETURN_IF_ERROR(tx.Defer(kNoteRelease, type, lock.key, token));
+        } else if (locks.empty() || std::get<0>(locks[0]) != token) {
+          outcome = LockLost(lock, token);
         }
-        if (!std::get<0>(released[0])) outcome = LockLost(lock, token);
-        if (outcome.ok()) SALDO_RETURN_IF_ERROR(tx.Defer(kNoteRelease, type, lock.key, token));
-        return std::get<0>(waits) ? tx.Defer(kTell, lock.Signal()) : absl::OkStatus();
+        const bool tell = (ended || !deleted.empty()) && std::get<0>(waits);
+        return tell ? tx.Defer(kTell, lock.Signal()) : absl::OkStatus();
       });
   span.SetStatus(status);
   SALDO_RETURN_IF_ERROR(status);
@@ -464,7 +280,7 @@ absl::StatusOr<int64_t> LockStore::RemoveIdle(const CallContext& context, absl::
     SALDO_ASSIGN_OR_RETURN(Result result,
                            tx.Query(kTakeIdle, absl::ToInt64Microseconds(idle), limit));
     SALDO_ASSIGN_OR_RETURN(const auto rows, (std::move(result).As<std::string, std::string>()));
-    removed = rows.size();
+    removed = 0;
     if (rows.empty()) return absl::OkStatus();
     std::vector<std::string> types, keys;
     for (const auto& [type, key] : rows) {
@@ -473,7 +289,11 @@ absl::StatusOr<int64_t> LockStore::RemoveIdle(const CallContext& context, absl::
     }
     SALDO_RETURN_IF_ERROR(tx.Defer(kRemoveHolders, types, keys));
     SALDO_RETURN_IF_ERROR(tx.Defer(kRemoveWaiters, types, keys));
-    return tx.Defer(kRemoveLocks, types, keys);
+    SALDO_RETURN_IF_ERROR(tx.Defer(kRemoveLocks, types, keys));
+    SALDO_ASSIGN_OR_RETURN(const std::vector<Result> results, tx.Send());
+    if (results.size() != 3) return absl::InternalError("a cleaning of locks has lost an answer");
+    removed = results[2].affected();
+    return absl::OkStatus();
   };
   SALDO_RETURN_IF_ERROR(pool_.Transact(context, {.name = "locks.remove_idle"}, remove));
   return removed;

@@ -79,9 +79,11 @@ class LockStore {
   // `pool` outlives the store.
   explicit LockStore(postgres::Pool& pool) : pool_(pool) {}
 
-  // Grants the lock if it can be had now. Otherwise takes or keeps a place in the queue, for `wait`
-  // from now on at most, or, where `wait` is zero, fails with the refusal. `waiter` is the place
-  // that it has; when its lease has lapsed meanwhile, it gets one at the end.
+  // Grants the lock if it can be had now, and no write rests on a grant that is over and that could
+  // not be had beside this one: that counts as held, and is not waited for. Otherwise takes or
+  // keeps a place in the queue, for `wait` from now on at most, or, where `wait` is zero, fails
+  // with the refusal. `waiter` is the place that it has; when its lease has lapsed meanwhile, it
+  // gets one at the end.
   absl::StatusOr<std::variant<Granted, Queued>> Acquire(const CallContext& context,
                                                         const Claim& claim,
                                                         std::optional<int64_t> waiter,
@@ -89,6 +91,8 @@ class LockStore {
   // The new end. FAILED_PRECONDITION {LOCK_LOST}.
   absl::StatusOr<absl::Time> Renew(const CallContext& context, const LockName& lock, int64_t token,
                                    absl::Duration ttl);
+  // The grant is over then, but writes that rest on it may still be under way.
+  // FAILED_PRECONDITION {LOCK_LOST}.
   absl::Status Release(const CallContext& context, const LockName& lock, int64_t token);
 
   // Those that hold, by token, and how many wait.
@@ -104,7 +108,8 @@ class LockStore {
   // Gives them up, and lets those behind know.
   absl::Status LeavePlaces(const CallContext& context, absl::Span<const int64_t> waiters);
 
-  // Removes up to `limit` locks that nobody has used for `idle`, and answers how many there were.
+  // Removes up to `limit` locks that nobody has used for `idle`, and answers how many. Leaves those
+  // that a write still rests on.
   absl::StatusOr<int64_t> RemoveIdle(const CallContext& context, absl::Duration idle,
                                      int64_t limit);
 

@@ -16,7 +16,7 @@ namespace {
 constexpr postgres::Statement kListen{"locks.listen", "LISTEN saldo_locks"};
 
 constexpr absl::Duration kCallTimeout = absl::Seconds(10);
-// Of one try: a transaction that holds a grant's row for longer delays nobody else.
+// Of one try: a transaction that holds a lock's row for longer delays nobody else.
 constexpr absl::Duration kTryTimeout = absl::Seconds(1);
 // After which a round of tries ends, for what happened meanwhile to be seen.
 constexpr absl::Duration kRoundMax = absl::Milliseconds(500);

@@ -8,6 +8,7 @@
 #include "saldo/v1/task_service.grpc.pb.h"
 #include "tests/server/account_requests.h"
 #include "tests/server/locks/lock_client.h"
+#include "tests/server/locks/resting_write.h"
 #include "tests/server/shards/sharded_app.h"
 #include "tests/server/test_app.h"
 #include "tests/support/test_env.h"
@@ -33,11 +34,6 @@ struct LockApp : TestApp {
                    std::to_string(token));
   }
 };
-
-std::string ReasonOf(const absl::Status& status) {
-  const Details info = InfoOf(status);
-  return info.empty() ? std::string(status.message()) : info.at("reason");
-}
 
 }  // namespace
 
@@ -217,28 +213,35 @@ TEST_CASE("a grant comes after the writes that rest on the one before it") {
   LockApp app;
   const auto token = app.locks.Acquire({.owner = "a"});
   REQUIRE(token.ok());
-  metrics::Registry metrics;
-  postgres::Pool pool({.connection = {.dsn = app.database.dsn()}}, metrics);
-  absl::StatusOr<int64_t> next = absl::UnknownError("");
-  runtime::Thread taker;
-  // As the ledger's writer holds it.
-  constexpr postgres::Statement kHold{"test.hold", "SELECT 1 FROM lock_holders FOR KEY SHARE"};
-  const absl::Status held = pool.Transact(
-      CallContext::WithTimeout(kPatience), {.name = "test.hold"}, [&](postgres::Transaction& tx) {
-        const absl::Status status = tx.Query(kHold).status();
-        // Others may renew meanwhile.
-        CHECK(app.locks.Renew(*token, absl::Minutes(5)).ok());
-        app.Expire(*token);
-        taker = runtime::Thread("taker", [&] { next = app.locks.Acquire({.owner = "b"}); });
-        CHECK(testing::Eventually(kPatience, [&] {
-          return app.database.Query("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted") == "t";
-        }));
-        CHECK(app.database.Query("SELECT string_agg(owner, '') FROM lock_holders") == "a");
-        return status;
-      });
-  taker.Join();
-  CHECK(held.ok());
-  CHECK(next.ok());
+  testing::RestingWrite write(app.database);
+  // Others may renew meanwhile.
+  CHECK(app.locks.Renew(*token, absl::Minutes(5)).ok());
+  app.Expire(*token);
+  // Without patience it is refused, to its former owner as well, and nobody waits in the database.
+  for (const std::string owner : {"a", "b"}) {
+    const absl::Status refused = app.locks.Acquire({.owner = owner}).status();
+    const Details held = InfoOf(refused);
+    CHECK(held.at("reason") == "LOCK_HELD");
+    CHECK(held.at("owner") == "a");
+    CHECK(held.at("mode") == "exclusive");
+    CHECK(refused.message() ==
+          absl::StrCat("client_lock{client_id=1} was held by a, exclusive, until ",
+                       held.at("expires_at"),
+                       ", and a write that rests on this grant has not ended"));
+  }
+  Waiter taker(app.locks, {.owner = "b", .wait = absl::Seconds(25)});
+  REQUIRE(app.locks.Waits(1));
+  CHECK(testing::SessionsWait(app.database, 0));
+  CHECK(app.locks.Get().holders().empty());
+  CHECK(app.database.Query("SELECT string_agg(owner, '') FROM lock_holders") == "a");
+  const absl::Time ended = absl::Now();
+  write.End();
+  const auto next = taker.Join();
+  REQUIRE(next.ok());
+  CHECK(absl::Now() - ended < absl::Seconds(2));
+  CHECK(*next > *token);
+  CHECK(app.database.Query("SELECT string_agg(owner, '') FROM lock_holders") == "b");
+  CHECK(app.Metric("saldo_locks_expired_total") == "1");
 }
 
 TEST_CASE("a write that was checked while its lock held is over before the next grant") {
@@ -251,15 +254,9 @@ TEST_CASE("a write that was checked while its lock held is over before the next 
   *request.add_lock_tokens() = TokenOf(*token);
   metrics::Registry metrics;
   postgres::Pool pool({.connection = {.dsn = app.database.dsn()}}, metrics);
-  const auto waiting = [&](const std::string& count) {
-    return testing::Eventually(kPatience, [&] {
-      return app.database.Query(
-                 "SELECT count(*) FROM pg_stat_activity WHERE datname = "
-                 "current_database() AND wait_event_type = 'Lock'") == count;
-    });
-  };
   absl::Status written = absl::UnknownError("");
   absl::StatusOr<int64_t> next = absl::UnknownError("");
+  std::string seen;
   runtime::Thread writer, taker;
   // The write looks at its locks first, and then waits for the balance.
   constexpr postgres::Statement kHold{"test.hold", "SELECT 1 FROM account_balances FOR UPDATE"};
@@ -267,10 +264,16 @@ TEST_CASE("a write that was checked while its lock held is over before the next 
       CallContext::WithTimeout(kPatience), {.name = "test.hold"}, [&](postgres::Transaction& tx) {
         const absl::Status status = tx.Query(kHold).status();
         writer = runtime::Thread("writer", [&] { written = app.Write(request, &response); });
-        CHECK(waiting("1"));
+        CHECK(testing::SessionsWait(app.database, 1));
         app.Expire(*token);
-        taker = runtime::Thread("taker", [&] { next = app.locks.Acquire({.owner = "b"}); });
-        CHECK(waiting("2"));
+        CHECK(ReasonOf(app.locks.Acquire({.owner = "b"}).status()) == "LOCK_HELD");
+        taker = runtime::Thread("taker", [&] {
+          next = app.locks.Acquire({.owner = "b", .wait = absl::Seconds(25)});
+          seen = app.Events();
+        });
+        CHECK(app.locks.Waits(1));
+        // The writer's.
+        CHECK(testing::SessionsWait(app.database, 1));
         CHECK(app.database.Query("SELECT string_agg(owner, '') FROM lock_holders") == "a");
         return status;
       });
@@ -280,6 +283,7 @@ TEST_CASE("a write that was checked while its lock held is over before the next 
   CHECK(written.ok());
   REQUIRE(next.ok());
   CHECK(*next > *token);
+  CHECK(seen == "2");
 }
 
 TEST_CASE("what is left of an idle lock is removed, and its tokens still grow") {

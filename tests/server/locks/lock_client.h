@@ -7,8 +7,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/rpc/errors.h"
+#include "common/runtime/thread.h"
 #include "grpcpp/channel.h"
 #include "saldo/v1/lock_service.grpc.pb.h"
 #include "tests/server/test_app.h"
@@ -99,6 +101,39 @@ struct LockClient {
 
   std::unique_ptr<LockApi::Stub> stub;
 };
+
+// A call in a thread of its own.
+struct Waiter {
+  Waiter(const LockClient& locks, const Ask& ask, absl::Duration timeout = kPatience)
+      : thread("waiter", [this, &locks, ask, timeout] {
+          context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+          v1::AcquireLockResponse response;
+          const grpc::Status status = locks.stub->Acquire(&context, ToRequest(ask), &response);
+          took = absl::Now() - began;
+          if (status.ok()) {
+            token = response.token();
+          } else {
+            token = rpc::FromGrpcStatus(status);
+          }
+        }) {}
+
+  absl::StatusOr<int64_t> Join() {
+    thread.Join();
+    return token;
+  }
+
+  const absl::Time began = absl::Now();
+  grpc::ClientContext context;
+  absl::StatusOr<int64_t> token = absl::UnknownError("");
+  absl::Duration took;
+  runtime::Thread thread;
+};
+
+// Of an error's details, or its message.
+inline std::string ReasonOf(const absl::Status& status) {
+  const Details info = InfoOf(status);
+  return info.empty() ? std::string(status.message()) : info.at("reason");
+}
 
 inline v1::LockToken TokenOf(int64_t token, int client = 1) {
   auto message = LockRequest<v1::LockToken>(client);

@@ -12,49 +12,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/runtime/thread.h"
-#include "google/rpc/error_details.pb.h"
 #include "server/keys/keyed_type_store.h"
 #include "server/keys/keyed_types_file.h"
-#include "tests/support/migrated_database.h"
+#include "tests/server/locks/resting_write.h"
+#include "tests/server/locks/store_fixture.h"
 #include "tests/support/test_env.h"
 
 namespace saldo::locks {
 namespace {
-
-constexpr absl::Duration kTtl = absl::Hours(1);
-constexpr absl::Duration kWait = absl::Minutes(30);
-
-CallContext Soon() { return CallContext::WithTimeout(absl::Seconds(60)); }
-
-struct Fixture {
-  testing::MigratedDatabase database;
-  metrics::Registry metrics;
-  postgres::Pool pool{{.connection = {.dsn = database.dsn()}}, metrics};
-  LockStore store{pool};
-  std::shared_ptr<const keys::KeyedTypes> types;
-
-  Fixture() { Define("locks: [{name: l, key: [{name: id}]}]"); }
-
-  void Define(const std::string& yaml) {
-    const auto parsed = keys::ParseKeyedTypes("t", yaml);
-    REQUIRE(parsed.ok());
-    auto synced = keys::KeyedTypeStore(pool, {LockTypeUse()}).Sync(Soon(), *parsed);
-    INFO(synced.status());
-    REQUIRE(synced.ok());
-    types = std::make_shared<const keys::KeyedTypes>(*std::move(synced));
-  }
-  LockName Name(const std::string& key = "1") const {
-    return {.types = types, .type = types->Find(keys::KeyedKind::kLock, "l"), .key = key};
-  }
-  Claim ClaimOf(const std::string& owner, bool exclusive) const {
-    return {.lock = Name(), .owner = owner, .exclusive = exclusive, .ttl = kTtl};
-  }
-};
-
-std::string ReasonOf(const absl::Status& status) {
-  google::rpc::ErrorInfo info;
-  return rpc::GetDetail(status, &info) ? info.reason() : status.ToString();
-}
 
 // The lock as a list of grants and a queue, without a clock: tests make things expire.
 class Model {
@@ -229,6 +194,52 @@ TEST_CASE("over any history a lock in the database is what a simple model says")
     model.Step();
     model.CheckStored();
   }
+}
+
+TEST_CASE("a grant counts those that expired, when it takes their place") {
+  Fixture f;
+  const auto expired = [&] {
+    const auto got = f.store.Acquire(Soon(), f.ClaimOf("c", true), std::nullopt, kWait);
+    REQUIRE(got.ok());
+    return std::holds_alternative<Granted>(*got) ? std::get<Granted>(*got).expired : -1;
+  };
+  for (const std::string owner : {"a", "b"})
+    REQUIRE(f.store.Acquire(Soon(), f.ClaimOf(owner, false), std::nullopt, kWait).ok());
+  testing::RestingWrite write(f.database, "owner = 'a'");
+  f.database.Query("UPDATE lock_holders SET expires_at = clock_timestamp()");
+  CHECK(expired() == -1);
+  // Nothing is cleared away by one that is not granted.
+  CHECK(f.database.Query("SELECT count(*) FROM lock_holders") == "2");
+  write.End();
+  f.database.Query("DELETE FROM lock_waiters");
+  CHECK(expired() == 2);
+  const int64_t token = f.store.Get(Soon(), f.Name())->first.at(0).token;
+  testing::RestingWrite last(f.database);
+  REQUIRE(f.store.Release(Soon(), f.Name(), token).ok());
+  CHECK(expired() == -1);
+  last.End();
+  f.database.Query("DELETE FROM lock_waiters");
+  CHECK(expired() == 0);
+}
+
+TEST_CASE("the cleaning leaves what a write rests on to a later time, and waits for nobody") {
+  Fixture f;
+  Claim other = f.ClaimOf("a", true);
+  other.lock = f.Name("2");
+  const auto got = f.store.Acquire(Soon(), f.ClaimOf("a", true), std::nullopt, kWait);
+  REQUIRE(got.ok());
+  REQUIRE(f.store.Acquire(Soon(), other, std::nullopt, kWait).ok());
+  testing::RestingWrite write(f.database, "key = '1'");
+  REQUIRE(f.store.Release(Soon(), f.Name(), std::get<Granted>(*got).token).ok());
+  f.database.Query("UPDATE lock_holders SET expires_at = least(expires_at, clock_timestamp())");
+  CHECK(f.store.RemoveIdle(Soon(), absl::ZeroDuration(), 10).value() == 1);
+  CHECK(f.database.Query("SELECT key FROM lock_holders") == "1");
+  // It is still known to have been released.
+  CHECK(f.store.Release(Soon(), f.Name(), std::get<Granted>(*got).token).ok());
+  write.End();
+  CHECK(f.store.RemoveIdle(Soon(), absl::ZeroDuration(), 10).value() == 1);
+  CHECK(f.database.Query("SELECT count(*) FROM lock_holders") == "0");
+  CHECK(f.database.Query("SELECT count(*) FROM locks") == "0");
 }
 
 TEST_CASE("a place whose lease has passed is got again at the end") {

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "absl/time/clock.h"
-#include "common/postgres/connection.h"
 #include "common/runtime/thread.h"
 #include "tests/server/account_requests.h"
 #include "tests/server/locks/lock_client.h"
+#include "tests/server/locks/resting_write.h"
 #include "tests/server/test_app.h"
 #include "tests/support/test_env.h"
 
@@ -37,38 +37,6 @@ struct OtherServer {
   App app;
   std::optional<LockClient> locks;
 };
-
-// A call in a thread of its own.
-struct Waiter {
-  Waiter(const LockClient& locks, const Ask& ask, absl::Duration timeout = kPatience)
-      : thread("waiter", [this, &locks, ask, timeout] {
-          context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
-          v1::AcquireLockResponse response;
-          const grpc::Status status = locks.stub->Acquire(&context, ToRequest(ask), &response);
-          took = absl::Now() - began;
-          if (status.ok()) {
-            token = response.token();
-          } else {
-            token = rpc::FromGrpcStatus(status);
-          }
-        }) {}
-
-  absl::StatusOr<int64_t> Join() {
-    thread.Join();
-    return token;
-  }
-
-  const absl::Time began = absl::Now();
-  grpc::ClientContext context;
-  absl::StatusOr<int64_t> token = absl::UnknownError("");
-  absl::Duration took;
-  runtime::Thread thread;
-};
-
-std::string ReasonOf(const absl::Status& status) {
-  const Details info = InfoOf(status);
-  return info.empty() ? std::string(status.message()) : info.at("reason");
-}
 
 constexpr absl::Duration kLong = absl::Seconds(25);
 
@@ -145,33 +113,26 @@ TEST_CASE("locks that slow writes still rely on do not hold up who waits for ano
   for (int client = 11; client <= 18; ++client) {
     REQUIRE(app.locks.Acquire({.owner = "a", .ttl = absl::Minutes(1), .client = client}).ok());
     slow.push_back(std::make_unique<Waiter>(
-        app.locks, Ask{.owner = "b", .wait = absl::Seconds(8), .client = client}));
+        app.locks, Ask{.owner = "b", .wait = kLong, .client = client}, kPatience));
   }
   Waiter b(app.locks, {.owner = "b", .wait = kLong});
   const auto waiting = [&] { return app.Metric("saldo_locks_waiting") == "9"; };
   REQUIRE(testing::Eventually(kPatience, waiting));
-  // As a write does that was checked while the grants held.
-  constexpr postgres::Statement kBegin{"test.begin", "BEGIN"};
-  constexpr postgres::Statement kRely{"test.rely",
-                                      "SELECT FROM lock_holders WHERE key <> '1' FOR KEY SHARE"};
-  const auto write =
-      postgres::Connection::Open({.dsn = app.database.dsn()}, CallContext::WithTimeout(kPatience));
-  REQUIRE(write.ok());
-  REQUIRE((*write)->Query(CallContext::WithTimeout(kPatience), kBegin).ok());
-  REQUIRE((*write)->Query(CallContext::WithTimeout(kPatience), kRely).ok());
+  testing::RestingWrite write(app.database, "key <> '1'");
   app.database.Query(
       "UPDATE lock_holders SET expires_at = clock_timestamp() WHERE key <> '1'; "
       "SELECT pg_notify('saldo_locks', type || E'\\x1f' || key) FROM locks WHERE key <> '1'");
-  REQUIRE(testing::Eventually(kPatience, [&] {
-    return app.database.Query(
-               "SELECT count(*) FROM pg_stat_activity WHERE datname = "
-               "current_database() AND wait_event_type = 'Lock'") == "1";
-  }));
+  CHECK(testing::SessionsWait(app.database, 0));
   const absl::Time released = absl::Now();
   REQUIRE(app.locks.Release(*held).ok());
   CHECK(b.Join().ok());
-  CHECK(absl::Now() - released < absl::Seconds(4));
-  for (const auto& waiter : slow) CHECK(!waiter->Join().ok());
+  CHECK(absl::Now() - released < absl::Seconds(2));
+  CHECK(app.Metric("saldo_locks_waiting") == "8");
+  CHECK(app.database.Query("SELECT DISTINCT owner FROM lock_holders WHERE key <> '1'") == "a");
+  const absl::Time ended = absl::Now();
+  write.End();
+  for (const auto& waiter : slow) CHECK(waiter->Join().ok());
+  CHECK(absl::Now() - ended < absl::Seconds(4));
 }
 
 TEST_CASE("two servers wait for one lock, in one queue") {
