@@ -12,7 +12,11 @@ namespace {
 using postgres::Statement;
 
 constexpr Statement kRead{"shard.read", "SELECT name, range_first, range_last FROM shard"};
-constexpr Statement kHasAccounts{"shard.has_accounts", "SELECT EXISTS (SELECT FROM accounts)"};
+// What is spread by hashes, and what is at home.
+constexpr Statement kHolds{"shard.holds",
+                           "SELECT EXISTS (SELECT FROM accounts) OR EXISTS (SELECT FROM states)"
+                           " OR EXISTS (SELECT FROM locks) OR EXISTS (SELECT FROM wallets),"
+                           " EXISTS (SELECT FROM packages) OR EXISTS (SELECT FROM tasks)"};
 // Of two servers that start at once one comes first.
 constexpr Statement kInsert{"shard.insert",
                             "INSERT INTO shard (name, range_first, range_last) "
@@ -37,10 +41,30 @@ absl::Status Differs(const Identity& stored, const Identity& configured) {
                    "; a database keeps the name and range that it was first started with"));
 }
 
+// What a database without an identity holds must belong to this shard.
+absl::Status CheckContent(postgres::Connection& connection, const CallContext& context,
+                          const Identity& identity) {
+  SALDO_ASSIGN_OR_RETURN(postgres::Result result, connection.Query(context, kHolds));
+  SALDO_ASSIGN_OR_RETURN(const auto row, (std::move(result).One<bool, bool>()));
+  const auto& [sharded, unsharded] = row;
+  if (sharded && identity.range != Range{}) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the database holds accounts of a whole, unsharded ledger, but is "
+                     "configured as ",
+                     Show(identity), "; only a database with all hashes can take it over"));
+  }
+  if (unsharded && !identity.home) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the database holds packages or tasks, but is configured as ", Show(identity),
+                     ", which is not the home; only the first shard of the list has them"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 Identity IdentityOf(const ShardMap& map, size_t shard) {
-  return {.name = map.name(shard), .range = map.range(shard)};
+  return {.name = map.name(shard), .range = map.range(shard), .home = shard == 0};
 }
 
 absl::StatusOr<std::optional<Identity>> ReadIdentity(postgres::Connection& connection,
@@ -62,14 +86,7 @@ absl::Status FixIdentity(postgres::Connection& connection, const CallContext& co
                          const Identity& identity) {
   SALDO_ASSIGN_OR_RETURN(std::optional<Identity> stored, ReadIdentity(connection, context));
   if (!stored.has_value()) {
-    SALDO_ASSIGN_OR_RETURN(postgres::Result result, connection.Query(context, kHasAccounts));
-    SALDO_ASSIGN_OR_RETURN(const auto row, std::move(result).One<bool>());
-    if (std::get<0>(row) && identity.range != Range{}) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the database holds accounts of a whole, unsharded ledger, but is "
-                       "configured as ",
-                       Show(identity), "; only a database with all hashes can take it over"));
-    }
+    SALDO_RETURN_IF_ERROR(CheckContent(connection, context, identity));
     SALDO_RETURN_IF_ERROR(connection
                               .Query(context, kInsert, identity.name, Hex(identity.range.first),
                                      Hex(identity.range.last))

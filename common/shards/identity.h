@@ -15,8 +15,12 @@ namespace saldo::shards {
 struct Identity {
   std::string name;
   Range range;
+  bool home = true;  // the first of its list: what is not sharded is there. Not stored
 
-  bool operator==(const Identity&) const = default;
+  // Of what is stored.
+  bool operator==(const Identity& other) const {
+    return name == other.name && range == other.range;
+  }
 };
 
 // Of a shard as it is configured.
@@ -27,8 +31,8 @@ absl::StatusOr<std::optional<Identity>> ReadIdentity(postgres::Connection& conne
                                                      const CallContext& context);
 
 // For servers: a database without an identity gets this one. FAILED_PRECONDITION when it has
-// another, or holds accounts from before it could have one while `identity` is a part of the
-// hashes.
+// another, or holds what was written before it could have one and cannot be of this shard: accounts
+// and the like, for a part of the hashes; packages and tasks, unless this is the home.
 absl::Status FixIdentity(postgres::Connection& connection, const CallContext& context,
                          const Identity& identity);
 

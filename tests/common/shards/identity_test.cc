@@ -87,6 +87,39 @@ TEST_CASE("A ledger from before there were shards has all hashes, under any name
   CHECK(fixture.Fix({.name = "all", .range = {}}).ok());
 }
 
+TEST_CASE("Packages and tasks from before there were shards are at home") {
+  Fixture fixture;
+  const bool package = GENERATE(true, false);
+  fixture.database.Query(
+      package ? "INSERT INTO packages (title, material, maximum_volume, reusable) "
+                "VALUES ('box', 'wood', 1, false)"
+              : "INSERT INTO task_kinds (kind, about, schedule, max_attempts, timeout_seconds) "
+                "VALUES ('k', '', '', 1, 1); "
+                "INSERT INTO tasks (kind, key, payload, run_at, max_attempts) "
+                "VALUES ('k', '', '', now(), 1)");
+  Identity other = kLower;
+  other.home = false;
+  CheckRefused(
+      fixture.Fix(other),
+      "the database holds packages or tasks, but is configured as shard \"south\" with the "
+      "hashes 0000000000000000-7fffffffffffffff, which is not the home; only the first "
+      "shard of the list has them");
+  CHECK(fixture.Fix(kLower).ok());
+  // It has its identity now; which one is the home is not stored.
+  CHECK(fixture.Fix(other).ok());
+}
+
+TEST_CASE("States, locks and wallets belong to their hashes as accounts do") {
+  Fixture fixture;
+  fixture.database.Query(
+      GENERATE("INSERT INTO states (type, key, version, document) VALUES ('t', 'k', 1, '{}')",
+               "INSERT INTO locks (type, key) VALUES ('t', 'k')",
+               "INSERT INTO wallets (wallet_id, currency, overdraft_limit, created_at) "
+               "VALUES ('w', 'RUB', 0, now())"));
+  CHECK(absl::IsFailedPrecondition(fixture.Fix(kLower)));
+  CHECK(fixture.Fix(kWhole).ok());
+}
+
 TEST_CASE("Of two servers that start at once as different shards one is refused") {
   Fixture first;
   auto second = postgres::Connection::Open({.dsn = first.database.dsn()}, Fixture::Soon());
