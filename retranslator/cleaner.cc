@@ -59,11 +59,10 @@ constexpr Statement kLag{
 
 }  // namespace
 
-Cleaner::Cleaner(std::string shard, const CleanerOptions& options,
-                 std::unique_ptr<postgres::Connection> connection, postgres::Pool& pool,
-                 DeliveryWindow& window, DeadLetterBox& dead_letters, RelayMetrics& metrics)
-    : shard_(std::move(shard)),
-      options_(options),
+Cleaner::Cleaner(const CleanerOptions& options, std::unique_ptr<postgres::Connection> connection,
+                 postgres::Pool& pool, DeliveryWindow& window, DeadLetterBox& dead_letters,
+                 RelayMetrics& metrics)
+    : options_(options),
       connection_(std::move(connection)),
       pool_(pool),
       window_(window),
@@ -159,8 +158,7 @@ absl::StatusOr<int> Cleaner::DropPassedPartitions() {
   SALDO_RETURN_IF_ERROR(status);
   metrics_.dropped_partitions.Increment(dropped);
   if (dropped > 0) {
-    log::Info("dropped passed partitions of the outbox",
-              {{"shard", shard_}, {"partitions", dropped}});
+    log::Info("dropped passed partitions of the outbox", {{"partitions", dropped}});
   }
   return dropped;
 }
@@ -180,8 +178,8 @@ absl::Status Cleaner::MeasureLag(postgres::Pool& pool, RelayMetrics& metrics) {
 
 // Once when it begins and once when it ends: PostgreSQL may be away for long.
 void Cleaner::Log(std::string_view what, const absl::Status& status) {
-  if (!status.ok() && !failing_) log::Warning(what, {{"shard", shard_}, {"reason", status}});
-  if (status.ok() && failing_) log::Info("the cleaner works again", {{"shard", shard_}});
+  if (!status.ok() && !failing_) log::Warning(what, {{"reason", status}});
+  if (status.ok() && failing_) log::Info("the cleaner works again");
   failing_ = !status.ok();
 }
 

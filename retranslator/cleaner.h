@@ -31,14 +31,14 @@ struct CleanerOptions {
 
 class Cleaner {
  public:
-  // `shard` names it in the log. `connection` moves the cursor, and was opened before any seq of
-  // the window was read. The sequencer's commits are asynchronous: a crash of the server may take
-  // seqs back and give them to other batches, and this process, which survives it, must not store
-  // one of before. A crash ends every connection, so a cursor that goes through one that is still
-  // open is of the same life of the server.
-  Cleaner(std::string shard, const CleanerOptions& options,
-          std::unique_ptr<postgres::Connection> connection, postgres::Pool& pool,
-          DeliveryWindow& window, DeadLetterBox& dead_letters, RelayMetrics& metrics);
+  // `connection` moves the cursor, and was opened before any seq of the window was read. The
+  // sequencer's commits are asynchronous: a crash of the server may take seqs back and give them to
+  // other batches, and this process, which survives it, must not store one of before. A crash ends
+  // every connection, so a cursor that goes through one that is still open is of the same life of
+  // the server.
+  Cleaner(const CleanerOptions& options, std::unique_ptr<postgres::Connection> connection,
+          postgres::Pool& pool, DeliveryWindow& window, DeadLetterBox& dead_letters,
+          RelayMetrics& metrics);
 
   // Works until `stop`, and then moves the cursor once more. The body of the cleaner's thread.
   void Run(runtime::StopSignal& stop);
@@ -54,7 +54,6 @@ class Cleaner {
  private:
   void Log(std::string_view what, const absl::Status& status);
 
-  const std::string shard_;
   const CleanerOptions options_;
   const std::unique_ptr<postgres::Connection> connection_;
   postgres::Pool& pool_;

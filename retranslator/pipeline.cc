@@ -20,8 +20,8 @@ CallContext Call() { return CallContext::WithTimeout(kCallTimeout); }
 // What lives from taking the lock to losing it. Members are destroyed in reverse order, each after
 // those that use it.
 struct Pipeline::Session {
-  Session(const std::string& shard, const PipelineOptions& options, const Encoder& encoder,
-          postgres::Pool& pool, const trace::Tracer& tracer, RelayMetrics& metrics,
+  Session(const PipelineOptions& options, const Encoder& encoder, postgres::Pool& pool,
+          const trace::Tracer& tracer, RelayMetrics& metrics,
           std::unique_ptr<kafka::Producer> producer,
           std::unique_ptr<postgres::Connection> cursor_connection, int64_t cursor)
       : window(options.window_messages_max, options.window_bytes_max, cursor),
@@ -30,8 +30,7 @@ struct Pipeline::Session {
         sender({*kafka, slots, window, dead_letters, encoder, tracer, metrics}, options.retry,
                options.window_messages_max),
         producers(options.producers, options.chunks_max, encoder, *kafka, slots, sender),
-        cleaner(shard, options.cleaner, std::move(cursor_connection), pool, window, dead_letters,
-                metrics),
+        cleaner(options.cleaner, std::move(cursor_connection), pool, window, dead_letters, metrics),
         sender_thread("sender", [this] { sender.Run(); }),
         cleaner_thread("cleaner", [this] { cleaner.Run(cleaner_stop); }) {}
 
@@ -91,7 +90,7 @@ void Pipeline::Run() {
     metrics_.active.Set(0);
     if (status.ok()) continue;
     metrics_.restarts.Increment();
-    log::Warning("the relay starts over", {{"shard", identity_.name}, {"reason", status}});
+    log::Warning("the relay starts over", {{"reason", status}});
     stop_.WaitFor(options_.restart_wait);
   }
 }
@@ -101,8 +100,7 @@ absl::StatusOr<bool> Pipeline::WaitForLock(OutboxReader& reader) {
   while (true) {
     SALDO_ASSIGN_OR_RETURN(const bool locked, reader.TryLock(Call()));
     if (locked) return true;
-    if (!std::exchange(told, true))
-      log::Info("another relay works; this one stands by", {{"shard", identity_.name}});
+    if (!std::exchange(told, true)) log::Info("another relay works; this one stands by");
     // Its process shows the same lag, so that operators may ask either.
     Cleaner::MeasureLag(pool_, metrics_).IgnoreError();
     if (!stop_.WaitFor(options_.takeover_interval)) return false;
@@ -126,11 +124,11 @@ absl::Status Pipeline::RunSession() {
   SALDO_ASSIGN_OR_RETURN(const int64_t cursor, reader.Cursor(Call()));
   SALDO_ASSIGN_OR_RETURN(std::unique_ptr<kafka::Producer> producer,
                          kafka::Producer::Create(kafka_options_));
-  Session session(identity_.name, options_, encoder_, pool_, tracer_, metrics_, std::move(producer),
+  Session session(options_, encoder_, pool_, tracer_, metrics_, std::move(producer),
                   std::move(cursor_connection), cursor);
   active_.store(true, std::memory_order_relaxed);
   metrics_.active.Set(1);
-  log::Info("the relay works", {{"shard", identity_.name}, {"cursor", cursor}});
+  log::Info("the relay works", {{"cursor", cursor}});
   const absl::Status status = Consume(*connection, reader, session, cursor);
   // With the lock gone another relay may be sending the same messages already: what is still queued
   // here must not come behind them.

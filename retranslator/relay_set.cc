@@ -26,6 +26,7 @@ RelaySet::RelaySet(const RetranslatorConfig& config, const shards::Databases& da
   for (size_t i = 0; i < databases.size(); ++i) {
     postgres::PoolOptions pool = config.postgres;
     pool.connection.dsn = databases.list[i].dsn;
+    if (databases.size() > 1) pool.shard = databases.list[i].name;
     relays_.push_back(std::make_unique<ShardRelay>(shards::IdentityOf(databases.map, i),
                                                    config.relay, config.kafka, std::move(pool),
                                                    registry, tracer, [this] { changed_.Wake(); }));

@@ -6,6 +6,8 @@
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/observability/log.h"
+#include "common/postgres/error.h"
+#include "common/runtime/thread_shard.h"
 #include "common/schema/migrator.h"
 
 namespace saldo::retranslator {
@@ -45,6 +47,7 @@ ShardRelay::ShardRelay(shards::Identity identity, const PipelineOptions& options
       pipeline_(identity_, options, kafka, pool_, tracer, metrics_) {}
 
 void ShardRelay::Begin() {
+  const runtime::ScopedShard shard(pool_.options().shard);
   thread_ = runtime::Thread("shard-" + name(), [this] { Run(); });
 }
 
@@ -71,6 +74,8 @@ void ShardRelay::Run() {
   absl::Duration pause;
   while (!stop_.stopped()) {
     absl::Status status = Look();
+    // One connection that was lost says nothing yet.
+    if (postgres::IsConnectionLost(status) && !stop_.stopped()) status = Look();
     if (stop_.stopped()) return;
     if (status.ok() && !std::exchange(relaying_, true)) status = pipeline_.Start();
     Settle(status);
@@ -112,14 +117,13 @@ void ShardRelay::Settle(const absl::Status& status) {
   }
   up_.Set(state == State::kWorks ? 1 : 0);
   if (state == State::kWorks) {
-    if (before == State::kAway || before == State::kRefused)
-      log::Info("the database is there", {{"shard", name()}});
+    if (before == State::kAway || before == State::kRefused) log::Info("the database is there");
     remind_ = absl::InfinitePast();
   } else if (before != state || absl::Now() >= remind_) {
     const bool away = state == State::kAway;
     log::Write(away ? log::Level::kWarning : log::Level::kError,
                away ? "waiting for the database" : "the database does not fit",
-               {{"shard", name()}, {"reason", status}});
+               {{"reason", status}});
     remind_ = absl::Now() + kRemind;
   }
   if (before != state) changed_();

@@ -37,8 +37,9 @@ class ShardRelay {
     absl::Status reason;  // why it does not work
   };
 
-  // `postgres` has this shard's dsn. `changed` is called whenever the state is another one, from
-  // the relay's thread. `registry` and `tracer` outlive the relay.
+  // `postgres` has this shard's dsn, and its name where there are several. `changed` is called
+  // whenever the state is another one, from the relay's thread. `registry` and `tracer` outlive the
+  // relay.
   ShardRelay(shards::Identity identity, const PipelineOptions& options,
              const kafka::ProducerOptions& kafka, postgres::PoolOptions postgres,
              const metrics::Registry& registry, const trace::Tracer& tracer,

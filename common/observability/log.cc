@@ -15,6 +15,7 @@
 #include "absl/time/clock.h"
 #include "common/observability/text.h"
 #include "common/observability/trace.h"
+#include "common/runtime/thread_shard.h"
 
 namespace saldo::log {
 namespace {
@@ -22,6 +23,7 @@ namespace {
 constexpr size_t kTextBytesMax = 4096;
 constexpr size_t kBufferBytesKept = 16 * 1024;
 constexpr int kNoOverride = -1;
+constexpr std::string_view kShardKey = "shard";
 constexpr std::string_view kLevels[] = {"debug", "info", "warning", "error"};
 constexpr std::string_view kConsoleLevels[] = {"DEBUG", "INFO ", "WARN ", "ERROR"};
 
@@ -110,6 +112,13 @@ void AppendJsonField(std::string_view key, const Value::Variant& value, std::str
   std::visit(ValueWriter(key, true, out), value);
 }
 
+// Of the thread, unless the line names one itself.
+std::string_view ShardOf(Fields fields) {
+  const bool named = std::any_of(fields.begin(), fields.end(),
+                                 [](const Field& field) { return field.key == kShardKey; });
+  return named ? "" : runtime::CurrentShard();
+}
+
 void AppendJsonLine(const std::string& service, Level level, std::string_view message,
                     Fields fields, const trace::SpanContext* span, std::string* out) {
   out->append("{\"time\":\"");
@@ -118,6 +127,8 @@ void AppendJsonLine(const std::string& service, Level level, std::string_view me
   AppendJsonField("message", message, out);
   if (!service.empty()) AppendJsonField("service", service, out);
   for (const Field& field : fields) AppendJsonField(field.key, field.value.get(), out);
+  if (const std::string_view shard = ShardOf(fields); !shard.empty())
+    AppendJsonField(kShardKey, shard, out);
   if (span != nullptr) {
     AppendJsonField("trace_id", span->trace_id_hex(), out);
     AppendJsonField("span_id", span->span_id_hex(), out);
@@ -135,6 +146,10 @@ void AppendConsoleLine(Level level, std::string_view message, Fields fields,
     text::AppendJsonEscaped(field.key, out);
     out->push_back('=');
     std::visit(ValueWriter(field.key, false, out), field.value.get());
+  }
+  if (const std::string_view shard = ShardOf(fields); !shard.empty()) {
+    out->append(" shard=");
+    ValueWriter(kShardKey, false, out)(shard);
   }
   if (span != nullptr) out->append(" trace_id=").append(span->trace_id_hex());
   out->push_back('\n');

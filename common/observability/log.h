@@ -1,10 +1,12 @@
 // Structured logs: a fixed message and typed fields, one line each on standard error, as JSON or
-// for a console. Lines written inside a span carry its trace and span ids.
+// for a console. Lines written inside a span carry its trace and span ids, and those of a thread
+// that works for one shard of several (runtime/thread_shard.h) its name.
 //
 // JSON: {"time":"2026-11-20T10:15:30.000001Z","level":"info","message":"...","service":"...",
-// fields..., "trace_id":"...","span_id":"..."}. These names are taken: no field may use them.
-// Each line is one write(2), and lines of several threads do not mix. A line that cannot be written
-// is dropped: logging never fails.
+// fields...,"shard":"...","trace_id":"...","span_id":"..."}. These names are taken: no field may
+// use them, but for "shard", which then stands in place of the thread's. Each line is one write(2),
+// and lines of several threads do not mix. A line that cannot be written is dropped: logging never
+// fails.
 #pragma once
 
 #include <cstdint>

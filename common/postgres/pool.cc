@@ -9,6 +9,7 @@
 #include "common/observability/log.h"
 #include "common/postgres/error.h"
 #include "common/runtime/stop_signal.h"
+#include "common/runtime/thread_shard.h"
 
 namespace saldo::postgres {
 namespace {
@@ -154,6 +155,7 @@ void Pool::Release(std::unique_ptr<Connection> connection) {
 
 absl::Status Pool::Transact(const CallContext& context, const TransactionOptions& options,
                             absl::FunctionRef<absl::Status(Transaction&)> body) {
+  const runtime::ScopedShard shard(options_.shard);
   const absl::Time start = absl::Now();
   absl::Status status;
   for (int attempt = 1;; ++attempt) {
@@ -202,6 +204,7 @@ absl::Status Pool::ResolveCommit(const TransactionIdentity& identity, const absl
 
 absl::StatusOr<Result> Pool::ReadParams(const CallContext& context, const Statement& statement,
                                         const Params& params) {
+  const runtime::ScopedShard shard(options_.shard);
   for (int attempt = 1;; ++attempt) {
     SALDO_ASSIGN_OR_RETURN(Lease lease, Acquire(context));
     absl::StatusOr<Result> result = lease->QueryParams(context, statement, params);

@@ -26,6 +26,8 @@ namespace saldo::postgres {
 struct PoolOptions {
   // The label `pool` of its metrics.
   std::string name = "calls";
+  // What lines of the log about its work name as their shard, when it is one of several.
+  std::string shard = {};
   ConnectionOptions connection;
   // 1..1000. More than twice the server's cores seldom helps.
   int max_connections = 16;

@@ -12,7 +12,8 @@ namespace saldo::runtime {
 class Thread {
  public:
   Thread() = default;
-  // `name` is cut to the 15 characters that Linux keeps. `body` must end when its owner asks it to.
+  // `name` is cut to the 15 characters that Linux keeps. `body` must end when its owner asks it to,
+  // and works for the shard of the calling thread (thread_shard.h).
   Thread(std::string name, absl::AnyInvocable<void()> body);
   Thread(Thread&&) = default;
   // Joins what it held before.

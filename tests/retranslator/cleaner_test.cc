@@ -38,7 +38,7 @@ struct Fixture {
   DeliveryWindow window{1000, 1 << 20, 0};
   DeadLetterBox box;
   RelayMetrics metrics{database.registry()};
-  Cleaner cleaner{"0", {}, database.Connect("cleaner"), database.pool(), window, box, metrics};
+  Cleaner cleaner{{}, database.Connect("cleaner"), database.pool(), window, box, metrics};
 };
 
 std::string Letters(const Fixture& f) {
@@ -123,7 +123,7 @@ TEST_CASE("a message that dies again after a crash is kept once") {
   f.database.Execute("UPDATE cursors SET seq = 0 WHERE consumer = 'relay'");
   DeliveryWindow window(1000, 1000, 0);
   DeadLetterBox box;
-  Cleaner again("0", {}, f.database.Connect(), f.database.pool(), window, box, f.metrics);
+  Cleaner again({}, f.database.Connect(), f.database.pool(), window, box, f.metrics);
   window.Append({{1, 1}}, 1, nullptr);
   box.Add(f.Letter(1, 10));
   window.Complete({0});
@@ -297,8 +297,7 @@ TEST_CASE("the cleaner's thread works in its intervals, and once more at the end
   f.database.Narrow(10, 4);
   for (const int64_t id : {5, 15, 25}) f.database.AddBatch(id, 1);
   f.database.Sequence({5, 15, 25});
-  Cleaner cleaner("0",
-                  {.interval = absl::Milliseconds(5),
+  Cleaner cleaner({.interval = absl::Milliseconds(5),
                    .drop_interval = absl::Milliseconds(20),
                    .lag_interval = absl::Milliseconds(20)},
                   f.database.Connect(), f.database.pool(), f.window, f.box, f.metrics);

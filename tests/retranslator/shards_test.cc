@@ -8,6 +8,7 @@
 #include "common/devstack/postgres_cluster.h"
 #include "common/schema/migrator.h"
 #include "tests/retranslator/world.h"
+#include "tests/support/capture_log.h"
 
 namespace saldo::retranslator {
 namespace {
@@ -154,6 +155,34 @@ TEST_CASE("a shard's database that is away leaves the other relay working") {
   CHECK(Arrived(world, "three", 20));
   CHECK(Arrived(world, "four", 20));
   CHECK(testing::Eventually(kWait, ready));
+}
+
+TEST_CASE("a connection that is lost is no shard that is away, and jobs name their shard") {
+  World world;
+  const testing::MigratedDatabase database_a, database_b;
+  testing::CaptureLog capture;
+  {
+    Relay relay(ConfigOf(world, database_a.dsn(), database_b.dsn()));
+    REQUIRE(testing::Eventually(kWait, [&] { return relay.active(0) && relay.active(1); }));
+    const auto holder = postgres::Connection::Open({.dsn = database_b.dsn()}, Soon());
+    REQUIRE(holder.ok());
+    const std::string watch =
+        " FROM pg_stat_activity WHERE datname = current_database() "
+        "AND application_name = 'saldo-retranslator-watch' AND wait_event_type = 'Lock'";
+    for (int i = 0; i < 3; ++i) {
+      // Lost while it asks, for what is lost while it rests is seen before.
+      REQUIRE((*holder)->ExecuteScript(Soon(), "BEGIN; LOCK TABLE shard").ok());
+      const auto asks = [&] { return database_b.Query("SELECT count(*)" + watch) == "1"; };
+      REQUIRE(testing::Eventually(kWait, asks));
+      REQUIRE(database_b.Query("SELECT pg_terminate_backend(pid, 5000)" + watch) == "t");
+      REQUIRE((*holder)->ExecuteScript(Soon(), "COMMIT").ok());
+    }
+  }
+  const std::string log = capture.Text();
+  CAPTURE(log);
+  CHECK_THAT(log, !Catch::Contains("waiting for the database"));
+  CHECK(testing::CountOf(log, "the relay works cursor=0 shard=a\n") == 1);
+  CHECK(testing::CountOf(log, "the relay works cursor=0 shard=b\n") == 1);
 }
 
 TEST_CASE("a start without any shard, or with the wrong one, says so") {

@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "common/observability/trace.h"
 #include "common/runtime/thread.h"
+#include "common/runtime/thread_shard.h"
 #include "tests/common/observability/json.h"
 
 namespace saldo::log {
@@ -188,6 +189,45 @@ TEST_CASE("a line inside a span carries its ids") {
         R"("level":"info","message":"inside","service":"saldo-test","trace_id":")" + trace_id +
             R"(","span_id":")" + span_id + "\"}");
   CHECK_FALSE(ParseJson(lines[1]).contains("trace_id"));
+}
+
+TEST_CASE("lines of a thread that works for a shard name it, and so do those of its threads") {
+  Capture capture(Format::kJson);
+  {
+    const std::string name = "north";
+    const runtime::ScopedShard north(name);
+    Info("of its own", {{"n", 1}});
+    runtime::Thread thread;
+    {
+      const runtime::ScopedShard south("south");
+      thread = runtime::Thread("south", [] { Info("inherited"); });
+    }
+    thread.Join();
+    const runtime::ScopedShard nothing("");
+    Info("as before");
+    Info("named", {{"shard", "west"}});
+  }
+  Info("none");
+  const auto lines = capture.lines();
+  REQUIRE(lines.size() == 5);
+  CHECK(WithoutTime(lines[0]) ==
+        R"("level":"info","message":"of its own","service":"saldo-test","n":1,"shard":"north"})");
+  CHECK(ParseJson(lines[1]).at("shard").string_value() == "south");
+  CHECK(ParseJson(lines[2]).at("shard").string_value() == "north");
+  CHECK(WithoutTime(lines[3]) ==
+        R"("level":"info","message":"named","service":"saldo-test","shard":"west"})");
+  CHECK_FALSE(ParseJson(lines[4]).contains("shard"));
+}
+
+TEST_CASE("the console format names the shard, too") {
+  Capture capture(Format::kConsole);
+  const runtime::ScopedShard shard("north east");
+  Info("line", {{"n", 1}});
+  Info("line", {{"shard", 7}});
+  const auto lines = capture.lines();
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].ends_with(R"(INFO  line n=1 shard="north east")"));
+  CHECK(lines[1].ends_with("INFO  line shard=7"));
 }
 
 TEST_CASE("the console format quotes what would be ambiguous") {

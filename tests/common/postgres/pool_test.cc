@@ -6,6 +6,7 @@
 #include "common/postgres/error.h"
 #include "common/runtime/thread.h"
 #include "tests/common/postgres/postgres_test_util.h"
+#include "tests/support/capture_log.h"
 #include "tests/support/test_env.h"
 
 namespace saldo::postgres {
@@ -20,6 +21,23 @@ PoolOptions Options(const std::string& dsn, int max_connections) {
 }
 
 }  // namespace
+
+TEST_CASE("lines of the log about a pool's work name its shard") {
+  constexpr Statement kWarn{"test.warn", "DO $$ BEGIN RAISE WARNING 'beware'; END $$"};
+  const testing::TestDatabase database;
+  metrics::Registry registry;
+  PoolOptions options = Options(database.dsn(), 1);
+  options.shard = "north";
+  Pool pool(options, registry);
+  testing::CaptureLog capture;
+  CHECK(pool.Read(Soon(), kWarn).ok());
+  CHECK(pool.Transact(Soon(), {.name = "test"},
+                      [&](Transaction& tx) { return tx.Query(kWarn).status(); })
+            .ok());
+  const std::string log = capture.Text();
+  CAPTURE(log);
+  CHECK(testing::CountOf(log, "notice=beware shard=north\n") == 2);
+}
 
 TEST_CASE("a starved pool refuses in time, serves in turn, and never exceeds its bound") {
   const testing::TestDatabase database;
