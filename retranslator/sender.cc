@@ -247,16 +247,16 @@ void Sender::RecordSpan(const MessageSlot& slot, const kafka::DeliveryReport& re
   span.start = slot.sent_at;
   span.end = now;
   span.attributes = {{"messaging.system", std::string("kafka")},
-                     {"messaging.operation", std::string("publish")},
+                     {"messaging.operation.name", std::string("send")},
+                     {"messaging.operation.type", std::string("send")},
                      {"messaging.destination.name", std::string(slot.row->topic)},
                      {"messaging.message.id", slot.id}};
   if (report.ok()) {
-    span.attributes.emplace_back("messaging.kafka.destination.partition",
-                                 int64_t{report.partition});
-    span.attributes.emplace_back("messaging.kafka.message.offset", report.offset);
+    span.attributes.emplace_back("messaging.destination.partition.id",
+                                 absl::StrCat(report.partition));
+    span.attributes.emplace_back("messaging.kafka.offset", report.offset);
   } else {
-    span.error = true;
-    span.error_message = std::string(kafka::ErrorName(report.error));
+    trace::MarkFailed(kafka::ErrorName(report.error), &span);
   }
   trace::Record(parts_.tracer, std::move(span));
 }

@@ -92,7 +92,9 @@ otlp::collector::trace::v1::ExportTraceServiceRequest EncodeSpans(
   for (const auto& [key, value] : resource) {
     Encode(key, value, group->mutable_resource()->add_attributes());
   }
+  group->set_schema_url(std::string(kSchemaUrl));
   auto* scope = group->add_scope_spans();
+  scope->set_schema_url(std::string(kSchemaUrl));
   scope->mutable_scope()->set_name("saldo");
   for (const SpanData& span : spans) Encode(span, scope->add_spans());
   return request;

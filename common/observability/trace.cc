@@ -197,9 +197,17 @@ void Span::AddLink(const SpanContext& context) {
 
 void Span::SetStatus(const absl::Status& status) {
   if (data_ == nullptr || status.ok()) return;
-  const std::string message = status.ToString();
-  data_->error = true;
-  data_->error_message = text::CutUtf8(message, kTextBytesMax);
+  MarkFailed(absl::StatusCodeToString(status.code()), data_.get());
+}
+
+void MarkFailed(std::string_view type, SpanData* span) {
+  span->error = true;
+  span->error_message = type;
+  span->attributes.emplace_back("error.type", std::string(type));
+}
+
+void LinkCurrentSpan(const SpanContext& context) {
+  if (current_span != nullptr) current_span->AddLink(context);
 }
 
 const SpanContext* CurrentSpan() {

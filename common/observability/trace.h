@@ -1,6 +1,7 @@
 // Traces: spans that know their parent through the thread they run on, sent to a collector by an
-// exporter that never blocks. Names and attributes follow OpenTelemetry's semantic conventions;
-// attributes never hold parameter values.
+// exporter that never blocks. Names and attributes follow OpenTelemetry's semantic conventions, of
+// the version that kSchemaUrl names; none tells a parameter's value, what a caller sent, or the
+// text of an error, which may quote both.
 #pragma once
 
 #include <array>
@@ -17,6 +18,8 @@
 #include "absl/time/time.h"
 
 namespace saldo::trace {
+
+inline constexpr std::string_view kSchemaUrl = "https://opentelemetry.io/schemas/1.37.0";
 
 // The identity of a span across processes, as in W3C Trace Context
 // (https://www.w3.org/TR/trace-context/).
@@ -52,6 +55,10 @@ struct SpanData {
   bool error = false;
   std::string error_message;
 };
+
+// Marks a span as failed. `type` says how, in a word of a small set: the name of a code, an
+// SQLSTATE.
+void MarkFailed(std::string_view type, SpanData* span);
 
 // Takes finished spans. Must not block; may drop.
 class Sink {
@@ -105,7 +112,7 @@ class Span {
   void SetAttribute(std::string_view key, AttributeValue value);
   // Adds a link to a span of another trace, at most 128 a span. Ignores what is not valid().
   void AddLink(const SpanContext& context);
-  // Marks the span as failed unless `status` is OK.
+  // Marks the span as failed, with the name of the code, unless `status` is OK. Call it once.
   void SetStatus(const absl::Status& status);
   // Whether attributes are worth computing.
   bool recording() const { return data_ != nullptr; }
@@ -114,6 +121,7 @@ class Span {
  private:
   friend const SpanContext* CurrentSpan();
   friend void RecordChild(SpanData span);
+  friend void LinkCurrentSpan(const SpanContext& context);
   void Activate(std::string_view name, Kind kind, const SpanContext* parent);
 
   const Tracer* tracer_ = nullptr;
@@ -127,6 +135,9 @@ class Span {
 const SpanContext* CurrentSpan();
 // Its traceparent header, or "". What calls, statements and outbox messages carry on.
 std::string CurrentTraceparent();
+
+// Adds a link to the thread's current span, such as to the one that did its work for it.
+void LinkCurrentSpan(const SpanContext& context);
 
 // Records a span that began and ended elsewhere, such as a send whose end an acknowledgement
 // reports. Drops it when not sampled.

@@ -9,6 +9,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "common/base/status_macros.h"
@@ -336,11 +337,17 @@ void Connection::Observe(const Statement& statement, Flight* flight, const absl:
   span.kind = trace::Kind::kClient;
   span.start = start;
   span.end = flight->mark;
-  span.attributes = {{"db.system", std::string("postgresql")},
-                     {"db.name", std::string(PQdb(connection_))},
-                     {"db.statement", std::string(statement.sql)}};
-  span.error = !status.ok();
-  if (!status.ok()) span.attributes.emplace_back("db.response.status_code", SqlState(status));
+  span.attributes = {{"db.system.name", std::string("postgresql")},
+                     {"db.namespace", std::string(PQdb(connection_))},
+                     {"db.query.summary", std::string(statement.name)},
+                     {"db.query.text", std::string(statement.sql)},
+                     {"server.address", std::string(PQhost(connection_))}};
+  if (int port = 0; absl::SimpleAtoi(PQport(connection_), &port))
+    span.attributes.emplace_back("server.port", int64_t{port});
+  if (!status.ok()) {
+    span.attributes.emplace_back("db.response.status_code", SqlState(status));
+    trace::MarkFailed(SqlState(status), &span);
+  }
   trace::RecordChild(std::move(span));
 }
 

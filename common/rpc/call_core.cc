@@ -76,10 +76,11 @@ void CallCore::Run() {
     if (const auto asked = AskedLevel()) level.emplace(*asked);
     if (status.ok()) status = HandleGuarded(nullptr);
     if (span.recording()) {
-      const bool error = SetSpanAttributes(
-          method_.name_, status, [&span](std::string_view key, trace::AttributeValue value) {
-            span.SetAttribute(key, std::move(value));
-          });
+      const bool error =
+          SetSpanAttributes(method_.name_, *context_, status,
+                            [&span](std::string_view key, trace::AttributeValue value) {
+                              span.SetAttribute(key, std::move(value));
+                            });
       if (error) span.SetStatus(status);
     }
     Report(status);
@@ -135,7 +136,8 @@ void CallCore::Finish(absl::Status status) {
   }
   dispatcher_.async_in_flight_.fetch_sub(1);
   if (status.ok()) status = EncodeResponse();
-  RecordSpan(dispatcher_.tracer_, method_.name_, trace_context_, parent_, arrived_, status);
+  RecordSpan(dispatcher_.tracer_, method_.name_, *context_, trace_context_, parent_, arrived_,
+             status);
   {
     trace::Span ids(SilentTracer(), "", trace::Kind::kServer, trace_context_);
     std::optional<log::ScopedLevel> level;

@@ -1,9 +1,15 @@
 #include "common/rpc/call_report.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 
 namespace saldo::rpc::internal {
@@ -13,6 +19,30 @@ namespace {
 bool IsSpanError(absl::StatusCode code) {
   return IsServerFault(code) || code == absl::StatusCode::kDeadlineExceeded ||
          code == absl::StatusCode::kUnimplemented || code == absl::StatusCode::kUnavailable;
+}
+
+struct HostPort {
+  absl::string_view host;
+  int64_t port = 0;  // 0: none
+};
+
+// What a caller asked for, such as "host:8082" or "[::1]:8082". Its text is the caller's own, so
+// that only what can be a name is taken.
+HostPort SplitHostPort(absl::string_view authority) {
+  constexpr size_t kHostBytesMax = 255;
+  HostPort result;
+  const size_t colon = authority.rfind(':');
+  const bool has_port =
+      colon != absl::string_view::npos && authority.find(']', colon) == absl::string_view::npos;
+  if (has_port && !absl::SimpleAtoi(authority.substr(colon + 1), &result.port)) return {};
+  absl::string_view host = authority.substr(0, has_port ? colon : authority.size());
+  if (absl::ConsumePrefix(&host, "[")) absl::ConsumeSuffix(&host, "]");
+  const auto fits = [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || absl::StrContains("-._:", c);
+  };
+  if (host.size() > kHostBytesMax || !std::all_of(host.begin(), host.end(), fits)) return {};
+  result.host = host;
+  return result;
 }
 
 }  // namespace
@@ -56,11 +86,16 @@ std::optional<log::Level> AskedLogLevel(const grpc::CallbackServerContext& conte
   return level;
 }
 
-bool SetSpanAttributes(const MethodName& name, const absl::Status& status, SetAttribute set) {
+bool SetSpanAttributes(const MethodName& name, const grpc::CallbackServerContext& context,
+                       const absl::Status& status, SetAttribute set) {
   set("rpc.system", "grpc");
   set("rpc.service", name.service);
   set("rpc.method", name.method);
   set("rpc.grpc.status_code", static_cast<int64_t>(status.code()));
+  const grpc::string_ref authority = context.ExperimentalGetAuthority();
+  const HostPort called = SplitHostPort({authority.data(), authority.size()});
+  if (!called.host.empty()) set("server.address", std::string(called.host));
+  if (called.port > 0) set("server.port", called.port);
   return IsSpanError(status.code());
 }
 
@@ -77,8 +112,9 @@ trace::SpanContext BeginSpan(const trace::Tracer& tracer,
 }
 
 void RecordSpan(const trace::Tracer& tracer, const MethodName& name,
-                const trace::SpanContext& context, const std::optional<trace::SpanContext>& parent,
-                absl::Time start, const absl::Status& status) {
+                const grpc::CallbackServerContext& call, const trace::SpanContext& context,
+                const std::optional<trace::SpanContext>& parent, absl::Time start,
+                const absl::Status& status) {
   if (!context.sampled || tracer.sink() == nullptr) return;
   trace::SpanData span;
   span.name = name.full;
@@ -87,11 +123,11 @@ void RecordSpan(const trace::Tracer& tracer, const MethodName& name,
   if (parent) span.parent_span_id = parent->span_id;
   span.start = start;
   span.end = absl::Now();
-  span.error =
-      SetSpanAttributes(name, status, [&span](std::string_view key, trace::AttributeValue value) {
-        span.attributes.emplace_back(key, std::move(value));
-      });
-  if (span.error) span.error_message = status.ToString();
+  const bool error = SetSpanAttributes(name, call, status,
+                                       [&span](std::string_view key, trace::AttributeValue value) {
+                                         span.attributes.emplace_back(key, std::move(value));
+                                       });
+  if (error) trace::MarkFailed(absl::StatusCodeToString(status.code()), &span);
   trace::Record(tracer, std::move(span));
 }
 

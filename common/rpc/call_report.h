@@ -41,15 +41,17 @@ std::optional<log::Level> AskedLogLevel(const grpc::CallbackServerContext& conte
 
 using SetAttribute = absl::FunctionRef<void(std::string_view, trace::AttributeValue)>;
 // Whether the span counts as an error.
-bool SetSpanAttributes(const MethodName& name, const absl::Status& status, SetAttribute set);
+bool SetSpanAttributes(const MethodName& name, const grpc::CallbackServerContext& context,
+                       const absl::Status& status, SetAttribute set);
 
 // The server span of work that ends on another thread than it began: BeginSpan when it begins,
 // RecordSpan when it ends, and whatever is logged meanwhile inside a Span of SilentTracer.
 trace::SpanContext BeginSpan(const trace::Tracer& tracer,
                              const std::optional<trace::SpanContext>& parent);
 void RecordSpan(const trace::Tracer& tracer, const MethodName& name,
-                const trace::SpanContext& context, const std::optional<trace::SpanContext>& parent,
-                absl::Time start, const absl::Status& status);
+                const grpc::CallbackServerContext& call, const trace::SpanContext& context,
+                const std::optional<trace::SpanContext>& parent, absl::Time start,
+                const absl::Status& status);
 
 // Makes spans that are never recorded: their ids in the log are all that is wanted.
 const trace::Tracer& SilentTracer();

@@ -83,7 +83,8 @@ void ItemCore::Finish(absl::Status status) {
 void ItemCore::Report(const absl::Status& status) {
   StreamMethod& method = stream_.method_;
   const Dispatcher& dispatcher = stream_.dispatcher_;
-  RecordSpan(dispatcher.tracer_, method.name_, trace_context_, stream_.parent_, arrived_, status);
+  RecordSpan(dispatcher.tracer_, method.name_, *stream_.context_, trace_context_, stream_.parent_,
+             arrived_, status);
   const absl::Duration took = absl::Now() - arrived_;
   method.item_metrics_.handling_seconds->Observe(absl::ToDoubleSeconds(took));
 

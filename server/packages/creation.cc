@@ -43,12 +43,17 @@ absl::StatusOr<int64_t> Creation::Create(const CallContext& context, const NewPa
     queue_.push_back(mine);
     if (!led_) led_ = mine->leads = true;
     SALDO_RETURN_IF_ERROR(WaitForTurn(context, *mine));
-    if (mine->done) return mine->id;
+    if (mine->done) {
+      trace::LinkCurrentSpan(mine->committed_by);
+      return mine->id;
+    }
     group = TakeGroup();
   }
   std::vector<absl::StatusOr<int64_t>> ids = Commit(group);
+  const trace::SpanContext* const span = trace::CurrentSpan();
   absl::MutexLock lock(&mutex_);
   for (size_t i = 0; i < group.size(); ++i) {
+    if (span != nullptr && span->sampled) group[i]->committed_by = *span;
     group[i]->id = std::move(ids[i]);
     group[i]->done = true;
   }

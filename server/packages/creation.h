@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/call_context.h"
+#include "common/observability/trace.h"
 #include "common/postgres/pool.h"
 #include "server/outbox/outbox.h"
 #include "server/packages/rules.h"
@@ -40,6 +41,7 @@ class Creation {
     NewPackage package;
     absl::Time deadline;
     std::string traceparent;
+    trace::SpanContext committed_by;  // the span of the call that made it, set before `done`
     // Guarded by mutex_, which thread-safety analysis cannot see from here.
     absl::StatusOr<int64_t> id = absl::UnknownError("not created yet");
     bool taken = false;

@@ -219,6 +219,15 @@ TEST_CASE("a sampled message's send is a span below the change, and its consumer
   CHECK_FALSE(spans[0].error);
   const auto received = rig.Received();
   REQUIRE(received.size() == 2);
+  const std::vector<std::pair<std::string, trace::AttributeValue>> expected = {
+      {"messaging.system", "kafka"},
+      {"messaging.operation.name", "send"},
+      {"messaging.operation.type", "send"},
+      {"messaging.destination.name", "orders"},
+      {"messaging.message.id", *received[0].FindHeader("ce_id")},
+      {"messaging.destination.partition.id", std::to_string(received[0].partition)},
+      {"messaging.kafka.offset", received[0].offset}};
+  CHECK(spans[0].attributes == expected);
   CHECK(*received[0].FindHeader("traceparent") == spans[0].context.ToTraceparent());
   CHECK(*received[1].FindHeader("traceparent") == unsampled);
 }

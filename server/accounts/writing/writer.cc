@@ -17,6 +17,7 @@ constexpr absl::Duration kBackoffMin = absl::Milliseconds(2);
 constexpr absl::Duration kBackoffMax = absl::Milliseconds(200);
 // A trace shows so many others whose requests share its batch.
 constexpr size_t kLinksMax = 16;
+constexpr char kCommitSpan[] = "AccountWriter.Commit";
 constexpr const char* kUniqueViolation = "23505";
 
 const std::vector<double>& SizeBuckets() {
@@ -46,6 +47,12 @@ bool IsWorthATry(const absl::Status& status) {
 bool MayBeOfOne(const absl::Status& status) {
   return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ||
          absl::IsOutOfRange(status) || absl::IsDataLoss(status);
+}
+
+// What went wrong here or in the database, unlike a request that breaks a rule.
+bool IsFault(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsInternal(status) || absl::IsUnknown(status);
 }
 
 }  // namespace
@@ -192,12 +199,9 @@ void Writer::Commit(std::vector<Job> jobs) {
   }
   std::vector<absl::StatusOr<Written>> outcomes;
   {
-    trace::Span span(tracer_, "AccountWriter.Commit", trace::Kind::kInternal, traced->trace);
-    if (span.recording()) {
-      span.SetAttribute("saldo.batch.requests", static_cast<int64_t>(jobs.size()));
-      for (size_t i = 0; i < std::min(jobs.size(), kLinksMax); ++i) span.AddLink(jobs[i].trace);
-    }
+    trace::Span span(tracer_, kCommitSpan, trace::Kind::kInternal, traced->trace);
     outcomes = TryCommit(items);
+    if (span.recording()) TraceBatch(jobs, *traced, outcomes, start, span);
   }
   metrics_.group_requests.Observe(static_cast<double>(jobs.size()));
   metrics_.commit_seconds.Observe(absl::ToDoubleSeconds(absl::Now() - start));
@@ -205,6 +209,32 @@ void Writer::Commit(std::vector<Job> jobs) {
   // What is needed again is looked up again.
   if (ids_.subaccounts() > static_cast<size_t>(options_.known_subaccounts_max)) ids_.Forget();
   Answer(jobs, std::move(outcomes));
+}
+
+void Writer::TraceBatch(const std::vector<Job>& jobs, const Job& traced,
+                        const std::vector<absl::StatusOr<Written>>& outcomes, absl::Time start,
+                        trace::Span& span) const {
+  const auto requests = static_cast<int64_t>(jobs.size());
+  span.SetAttribute("saldo.batch.requests", requests);
+  const auto failed = std::find_if(outcomes.begin(), outcomes.end(),
+                                   [](const auto& outcome) { return IsFault(outcome.status()); });
+  if (failed != outcomes.end()) span.SetStatus(failed->status());
+  size_t links = 0;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    if (&jobs[i] == &traced || !jobs[i].trace.sampled) continue;
+    if (links++ < kLinksMax) span.AddLink(jobs[i].trace);
+    trace::SpanData share;
+    share.name = kCommitSpan;
+    share.context = trace::NewChildContext(jobs[i].trace);
+    share.parent_span_id = jobs[i].trace.span_id;
+    share.links = {span.context()};
+    share.start = start;
+    share.end = absl::Now();
+    share.attributes = {{"saldo.batch.requests", requests}};
+    if (IsFault(outcomes[i].status()))
+      trace::MarkFailed(absl::StatusCodeToString(outcomes[i].status().code()), &share);
+    trace::Record(tracer_, std::move(share));
+  }
 }
 
 std::vector<absl::StatusOr<Written>> Writer::TryCommit(absl::Span<const GroupItem> items) {

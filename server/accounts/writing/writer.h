@@ -104,6 +104,11 @@ class Writer final : public runtime::Service {
   void Process(std::vector<Job> jobs);
   // Answers each job.
   void Commit(std::vector<Job> jobs);
+  // Tells a batch's trace, `span` of `traced`, of the others, and each of them of their share in
+  // it.
+  void TraceBatch(const std::vector<Job>& jobs, const Job& traced,
+                  const std::vector<absl::StatusOr<Written>>& outcomes, absl::Time start,
+                  trace::Span& span) const;
   std::vector<absl::StatusOr<Written>> TryCommit(absl::Span<const GroupItem> items);
   absl::Status TryOnce(Group& group, const CallContext& context);
   // ABORTED, with all ids forgotten, when another server answers than the one that gave them: one

@@ -196,6 +196,8 @@ TEST_CASE("a span reaches the collector whole") {
   CHECK(resource.attributes(0).key() == "service.name");
   CHECK(resource.attributes(0).value().string_value() == "saldo-test");
   CHECK(resource.attributes(1).value().int_value() == 7);
+  CHECK(collector.requests[0].resource_spans(0).schema_url() == kSchemaUrl);
+  CHECK(collector.requests[0].resource_spans(0).scope_spans(0).schema_url() == kSchemaUrl);
   CHECK(collector.metadata["x-tenant"] == "blue");
   CHECK(Exported(registry) == 2);
 }

@@ -374,7 +374,9 @@ TEST_CASE("the server span continues the caller's trace and is current in the ha
       {"rpc.system", "grpc"},
       {"rpc.service", "saldo.rpc.testing.Echo"},
       {"rpc.method", async ? "Later" : "Say"},
-      {"rpc.grpc.status_code", int64_t{5}}};
+      {"rpc.grpc.status_code", int64_t{5}},
+      {"server.address", "127.0.0.1"},
+      {"server.port", int64_t{server.server.port()}}};
   CHECK(server_span->attributes == expected);
   // The handler's own span hangs below it, directly or below the part that took the call in.
   size_t below = 0;
