@@ -24,6 +24,7 @@
 #include "absl/time/clock.h"
 #include "cli/args.h"
 #include "cli/call/stream.h"
+#include "cli/json.h"
 #include "common/base/status_macros.h"
 #include "common/observability/log.h"
 #include "google/rpc/error_details.pb.h"
@@ -141,9 +142,7 @@ std::string ToJson(const pb::Message& message, bool lines = true) {
   pb::util::JsonPrintOptions options;
   options.add_whitespace = lines;
   options.always_print_primitive_fields = true;
-  std::string json;
-  const auto status = pb::util::MessageToJsonString(message, &json, options);
-  return status.ok() ? json : absl::StrCat(message.ShortDebugString(), "\n");
+  return MessageToJson(message, options).value_or(message.ShortDebugString() + "\n");
 }
 
 const char* CodeName(grpc::StatusCode code) {

@@ -10,6 +10,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "cli/json.h"
 #include "hablof/proto/v1/package_event.pb.h"
 #include "saldo/v1/account_event.pb.h"
 #include "saldo/v1/state_event.pb.h"
@@ -47,10 +48,8 @@ std::string EventToJson(hablof::proto::v1::PackageEvent event) {
 template <typename Event>
 std::optional<std::string> ToJson(const std::string& value) {
   Event event;
-  std::string json;
-  if (!event.ParseFromString(value) || !pb::util::MessageToJsonString(event, &json).ok())
-    return std::nullopt;
-  return json;
+  if (!event.ParseFromString(value)) return std::nullopt;
+  return MessageToJson(event, {});
 }
 
 // By what the message says that it is, where that is known here.

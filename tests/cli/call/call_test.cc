@@ -34,6 +34,14 @@ class EchoService final : public api::LogisticPackageApiService::Service {
     }
     return grpc::Status::OK;
   }
+  grpc::Status UpdatePackageV1(grpc::ServerContext*, const api::UpdatePackageV1Request*,
+                               api::UpdatePackageV1Response*) override {
+    google::rpc::ErrorInfo info;
+    for (char key = 'z'; key >= 'a'; --key) (*info.mutable_metadata())[std::string(1, key)] = "";
+    google::rpc::Status rich;
+    rich.add_details()->PackFrom(info);
+    return {grpc::StatusCode::ABORTED, "many", rich.SerializeAsString()};
+  }
   grpc::Status CreatePackageV1(grpc::ServerContext*, const api::CreatePackageV1Request*,
                                api::CreatePackageV1Response*) override {
     google::rpc::BadRequest bad;
@@ -131,6 +139,17 @@ TEST_CASE_METHOD(Fixture, "a failed call shows its code and details") {
   CHECK_THAT(outcome.text, Catch::Contains("INVALID_ARGUMENT: bad volume") &&
                                Catch::Contains("\"field\": \"maximum_volume\""));
   CHECK_THAT(Call({"RemovePackageV1"}).text, Catch::Contains("UNIMPLEMENTED"));
+}
+
+TEST_CASE_METHOD(Fixture, "the keys of maps come in their order") {
+  const std::string text = Call({"UpdatePackageV1"}).text;
+  size_t at = text.find("metadata");
+  REQUIRE(at != std::string::npos);
+  for (char key = 'a'; key <= 'z'; ++key) {
+    INFO(text);
+    at = text.find(std::string("\"") + key + "\"", at);
+    REQUIRE(at != std::string::npos);
+  }
 }
 
 TEST_CASE_METHOD(Fixture, "what cannot be sent is a usage error") {
