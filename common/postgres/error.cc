@@ -91,8 +91,8 @@ absl::Status MakeStatus(const ErrorFields& fields) {
 }
 
 absl::Status ConnectionLost(std::string_view reason) {
-  absl::Status status = absl::UnavailableError(
-      absl::StrCat("the connection to PostgreSQL is lost: ", AsAbsl(reason)));
+  absl::Status status =
+      absl::UnavailableError(absl::StrCat("no connection to PostgreSQL: ", AsAbsl(reason)));
   status.SetPayload(kConnectionLostUrl, absl::Cord("1"));
   return status;
 }

@@ -137,7 +137,7 @@ TEST_CASE("shard which asks the shards that answer") {
     CHECK(outcome.text == answer.text);
   }
   CHECK_THAT(which(ShardsFile(kNobody, empty.dsn())).text,
-             Contains("saldo shard: shard a: the connection to PostgreSQL is lost"));
+             Contains("saldo shard: shard a: no connection to PostgreSQL"));
 }
 
 TEST_CASE("a database that takes the connection and says nothing is given up in time") {
