@@ -4,6 +4,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/observability/log.h"
+#include "common/runtime/thread_shard.h"
 
 namespace saldo::accounts {
 namespace {
@@ -32,11 +33,12 @@ absl::Status Ledger::Reload(absl::FunctionRef<void(size_t shard)> taken) {
   for (const auto& ledger : ledgers_) {
     // A shard that starts later reads them then.
     if (ledger->types() == nullptr) continue;
+    const runtime::ScopedShard scope(shards_.log_name(ledger->shard()));
     const absl::Status status = ledger->type_registry().Reload(types);
     if (status.ok()) {
       taken(ledger->shard());
     } else if (shards_.size() > 1) {
-      log::Error("a shard keeps its old account types", {{"shard", shards_.name(ledger->shard())}});
+      log::Error("a shard keeps its old account types");
     }
     first_failure.Update(shards_.Named(ledger->shard(), status));
   }

@@ -8,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/observability/log.h"
 #include "common/postgres/error.h"
+#include "common/runtime/thread_shard.h"
 #include "common/schema/migrator.h"
 #include "server/shards/errors.h"
 
@@ -31,7 +32,10 @@ bool IsAway(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
 }
 
-postgres::PoolOptions Gated(postgres::PoolOptions options, std::function<absl::Status()> gate) {
+// For one of several.
+postgres::PoolOptions Gated(postgres::PoolOptions options, const std::string& shard,
+                            std::function<absl::Status()> gate) {
+  options.shard = shard;
   options.gate = std::move(gate);
   return options;
 }
@@ -47,8 +51,9 @@ Shard::Shard(Identity identity, bool alone, postgres::PoolOptions options,
       registry_(registry, {{"shard", identity_.name}}),
       up_(registry_.AddGauge("saldo_shard_up",
                              "1 while the shard's database answers and its parts work.")),
-      pool_(alone ? std::move(options) : Gated(std::move(options), [this] { return Gate(); }),
-            registry_),
+      pool_(
+          alone ? std::move(options) : Gated(std::move(options), name(), [this] { return Gate(); }),
+          registry_),
       stats_(pool_, registry_),
       outbox_([this] {
         if (sequencer_.has_value()) sequencer_->Wake();
@@ -65,6 +70,7 @@ Shard::Shard(Identity identity, bool alone, postgres::PoolOptions options,
 }
 
 void Shard::Begin() {
+  const runtime::ScopedShard shard(log_name());
   thread_ = runtime::Thread("shard-" + name(), [this] { Run(); });
 }
 
@@ -74,14 +80,14 @@ void Shard::Interrupt() {
 }
 
 void Shard::Stop() {
+  const runtime::ScopedShard shard(log_name());
   Interrupt();
   thread_.Join();
   while (parts_started_ > 0) {
     runtime::Service* part = parts_[--parts_started_];
     const absl::Time begin = absl::Now();
     part->Stop();
-    log::Info("stopped",
-              {{"part", part->name()}, {"shard", name()}, {"took", absl::Now() - begin}});
+    log::Info("stopped", {{"part", part->name()}, {"took", absl::Now() - begin}});
   }
   connection_ = nullptr;
   pool_.Close();
@@ -138,8 +144,7 @@ absl::Status Shard::StartParts() {
       return named;
     }
     ++parts_started_;
-    log::Debug("started",
-               {{"part", part->name()}, {"shard", name()}, {"took", absl::Now() - begin}});
+    log::Debug("started", {{"part", part->name()}, {"took", absl::Now() - begin}});
   }
   return absl::OkStatus();
 }
@@ -168,12 +173,12 @@ void Shard::Settle(const absl::Status& status) {
   up_.Set(state == State::kWorks ? 1 : 0);
   if (state == State::kWorks) {
     if (before.state == State::kAway || before.state == State::kRefused)
-      log::Info("the database is there", {{"shard", name()}});
+      log::Info("the database is there");
     remind_ = absl::InfinitePast();
   } else if (before.state != state || absl::Now() >= remind_) {
     log::Write(state == State::kAway ? log::Level::kWarning : log::Level::kError,
                state == State::kAway ? "waiting for the database" : "the database does not fit",
-               {{"shard", name()}, {"reason", status}});
+               {{"reason", status}});
     remind_ = absl::Now() + kRemind;
   }
   if (before.state != state) changed_();

@@ -51,6 +51,8 @@ class Shard {
 
   const Identity& identity() const { return identity_; }
   const std::string& name() const { return identity_.name; }
+  // For lines of the log: "" when it is the only one.
+  std::string_view log_name() const { return alone_ ? std::string_view() : name(); }
   postgres::Pool& pool() { return pool_; }
   const outbox::Outbox& outbox() const { return outbox_; }
   metrics::Registry& registry() { return registry_; }

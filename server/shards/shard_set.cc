@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/runtime/thread.h"
+#include "common/runtime/thread_shard.h"
 #include "server/shards/errors.h"
 
 namespace saldo::shards {
@@ -102,6 +103,7 @@ absl::Status ShardSet::ForEach(absl::Span<const size_t> which,
                                absl::FunctionRef<absl::Status(size_t shard)> work) const {
   std::vector<absl::Status> outcomes(which.size());
   const auto run = [&](size_t i) {
+    const runtime::ScopedShard scope(log_name(which[i]));
     const absl::Status ready = Check(which[i]);
     outcomes[i] = ready.ok() ? Named(which[i], work(which[i])) : ready;
   };

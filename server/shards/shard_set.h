@@ -54,6 +54,8 @@ class ShardSet final : public runtime::Service {
   size_t size() const { return shards_.size(); }
   const ShardMap& map() const { return options_.databases.map; }
   const std::string& name(size_t shard) const { return map().name(shard); }
+  // For lines of the log about one shard (runtime::ScopedShard): "" when it is the only one.
+  std::string_view log_name(size_t shard) const { return shards_[shard]->log_name(); }
   // With several shards, it refuses work while the database is known to be away, in the words of
   // Check.
   postgres::Pool& pool(size_t shard) { return shards_[shard]->pool(); }

@@ -2,9 +2,13 @@
 #include <catch2/catch.hpp>
 #include <functional>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/devstack/child_process.h"
 #include "common/devstack/files.h"
 #include "tests/server/shards/sharded_app.h"
+#include "tests/support/capture_log.h"
 
 namespace saldo::server {
 namespace {
@@ -53,6 +57,48 @@ TEST_CASE("a program says what is wrong with its shards, and ends") {
   CHECK_THAT(*devstack::ReadFile(folder.File("log")),
              Catch::Contains("shards \"south\" and \"north\" both own the hashes "
                              "7f00000000000000-7fffffffffffffff"));
+}
+
+TEST_CASE("of several shards, lines of the log name theirs") {
+  testing::CaptureLog capture;
+  {
+    ShardedApp app;
+    app.north.Query("ALTER TABLE cursors RENAME TO gone");
+    app.north.Query("ALTER TABLE sequencer RENAME TO gone_too");
+    app.north.Query(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()");
+    const auto fails = [&] {
+      return app.HasSample("saldo_sequencer_active{shard=\"north\"} 0") &&
+             !app.HasSample("saldo_aggregation_failures_total{shard=\"north\"} 0");
+    };
+    CHECK(testing::Eventually(kPatience, fails));
+  }
+  const std::string log = capture.Text();
+  CAPTURE(log);
+  for (const char* shard : {"south", "north"}) {
+    const std::string named = absl::StrCat(" shard=", shard, "\n");
+    CHECK(testing::CountOf(log, "the sequencer works last_seq=0" + named) == 1);
+  }
+  int lines = 0;
+  for (const absl::string_view line : absl::StrSplit(log, '\n')) {
+    const bool of_jobs = absl::StrContains(line, "job failed, will try again") ||
+                         absl::StrContains(line, "the sequencer starts over");
+    if (!of_jobs) continue;
+    ++lines;
+    CHECK_THAT(std::string(line), Catch::EndsWith(" shard=north"));
+  }
+  CHECK(lines >= 2);
+  CHECK_THAT(log, Catch::Contains(" stopped part=sequencer ") && Catch::Contains(" shard=south\n"));
+}
+
+TEST_CASE("an only shard needs no name in the log") {
+  testing::CaptureLog capture;
+  { TestApp app; }
+  const std::string log = capture.Text();
+  CAPTURE(log);
+  CHECK_THAT(log, Catch::Contains("the sequencer works last_seq=0\n"));
+  CHECK_THAT(log, !Catch::Contains("shard="));
 }
 
 TEST_CASE("a database keeps the shard that it was first started as") {
