@@ -31,7 +31,9 @@ CommandSpec Spec() {
               {"broker", "KIND", "kafka, or embedded: librdkafka's mock cluster, not durable"},
               {"free-ports", "", "give Saldo free ports instead of 8082, 8000, 8001, 9100, 9101"},
               {"kafka", "HOST:PORT", "use this Kafka instead of starting one"},
-              {"observe", "FOLDER", "start Prometheus, too, with the rules (*.yml) of this folder"},
+              {"observe", "FOLDER",
+               "start Prometheus with the rules (*.yml) of this folder, and Jaeger for "
+               "traces"},
               {"postgres", "DSN", "use this database instead of starting a server"},
               {"shards", "N",
                "1 to 4 databases in the private PostgreSQL; each N has its own data; "
@@ -59,6 +61,10 @@ absl::StatusOr<StackOptions> ReadOptions(const Args& args) {
   if (args.Has("observe")) {
     SALDO_ASSIGN_OR_RETURN(options.rules, devstack::AbsolutePath(args.Get("observe")));
     SALDO_RETURN_IF_ERROR(devstack::CheckPrometheusInstalled());
+    const absl::Status jaeger = devstack::JaegerProgram().status();
+    options.jaeger = jaeger.ok();
+    if (!jaeger.ok())
+      absl::FPrintF(stderr, "stack: no traces: %s\n", std::string(jaeger.message()));
   }
   const std::string dir = args.Get("dir", "var");
   SALDO_RETURN_IF_ERROR(devstack::MakeFolder(dir));

@@ -26,6 +26,7 @@ namespace fs = std::filesystem;
 constexpr int kPostgresPort = 25432;
 constexpr int kKafkaPort = 9092;
 constexpr int kPrometheusPort = 9090;
+constexpr int kJaegerPort = 16686;
 
 constexpr int kTopicPartitions = 3;
 
@@ -103,6 +104,9 @@ absl::Status Stack::Start() {
   SALDO_RETURN_IF_ERROR(
       Step(options_.shards == 1 ? "migrate the database" : "migrate the databases",
            [this] { return Migrate(); }));
+  if (options_.jaeger) {
+    SALDO_RETURN_IF_ERROR(Step("start Jaeger", [this] { return StartJaeger(); }));
+  }
   AddPrograms();
   for (Program& program : programs_) {
     SALDO_RETURN_IF_ERROR(
@@ -272,10 +276,24 @@ absl::Status Stack::StartProgram(Program& program) {
   SALDO_ASSIGN_OR_RETURN(const std::string path, devstack::SiblingProgram(program.name));
   options.argv = {path};
   options.argv.insert(options.argv.end(), program.arguments.begin(), program.arguments.end());
+  // Of the standard variables the one that wins, whatever is set here.
+  if (jaeger_ != nullptr)
+    options.env = {{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", jaeger_->otlp_endpoint()}};
   options.log_file = LogFile(program.name);
   KeepOldLog(options.log_file);
   SALDO_ASSIGN_OR_RETURN(program.child, devstack::ChildProcess::Start(std::move(options)));
   return AwaitAnswer(program);
+}
+
+absl::Status Stack::StartJaeger() {
+  devstack::JaegerOptions options;
+  options.dir = options_.dir + "/jaeger";
+  options.log_file = LogFile("jaeger");
+  options.interrupt = interrupt_;
+  SALDO_ASSIGN_OR_RETURN(options.port, devstack::FreePortNear(kJaegerPort));
+  KeepOldLog(options.log_file);
+  SALDO_ASSIGN_OR_RETURN(jaeger_, devstack::JaegerServer::Start(std::move(options)));
+  return absl::OkStatus();
 }
 
 absl::Status Stack::StartPrometheus() {
@@ -319,6 +337,7 @@ absl::Status Stack::Check() const {
   if (postgres_ != nullptr) children.push_back(postgres_->process());
   if (kafka_ != nullptr) children.push_back(kafka_->process());
   if (mock_broker_ != nullptr) children.push_back(mock_broker_.get());
+  if (jaeger_ != nullptr) children.push_back(jaeger_->process());
   for (const Program& program : programs_) children.push_back(program.child.get());
   if (prometheus_ != nullptr) children.push_back(prometheus_->process());
   for (const devstack::ChildProcess* child : children) {
@@ -339,6 +358,7 @@ void Stack::Stop() {
   for (Program& program : programs_) {
     stop(program.name, program.child.get(), [&] { program.child->Stop(kStopGrace); });
   }
+  if (jaeger_ != nullptr) stop("Jaeger", jaeger_->process(), [&] { jaeger_->Stop(); });
   stop("the mock broker", mock_broker_.get(), [&] { mock_broker_->Stop(kStopGrace); });
   if (kafka_ != nullptr) stop("Kafka", kafka_->process(), [&] { kafka_->Stop(); });
   if (postgres_ != nullptr) stop("PostgreSQL", postgres_->process(), [&] { postgres_->Stop(); });
@@ -366,7 +386,7 @@ std::string Stack::FirstCalls() const {
       "CreatePackageV1 ",
       R"('{"Title":"box","Material":"cardboard","MaximumVolume":1000,"Reusable":true}')", "\n",
       call, R"(UpdatePackageV1 '{"PackageID":1,"Title":"box of )", now, "\"}'\n",
-      shards_.empty() ? "" : ShardCalls(self, call, now));
+      shards_.empty() ? "" : ShardCalls(self, call, now), jaeger_ == nullptr ? "" : TraceCalls());
 }
 
 std::string Stack::ShardCalls(const std::string& self, const std::string& call,
@@ -386,6 +406,14 @@ std::string Stack::ShardCalls(const std::string& self, const std::string& call,
   return absl::StrCat(text, "  ", self, " shard status", file, "  ", self, " verify", file);
 }
 
+std::string Stack::TraceCalls() const {
+  return absl::StrCat(
+      "\nTraces: what the latest write to the ledger did, in microseconds.\n\n  curl -s '",
+      jaeger_->url(),
+      "/api/traces?service=saldo-server&operation=saldo.v1.AccountService/WriteEvents&limit=1"
+      "&prettyPrint=true' | grep -E '\"(operationName|duration)\"'\n");
+}
+
 std::string Stack::DatabaseLines() const {
   if (shards_.empty()) return absl::StrCat("  PostgreSQL  psql '", dsn_, "'\n");
   std::string text;
@@ -394,6 +422,14 @@ std::string Stack::DatabaseLines() const {
                           shard.to, shard.dsn);
   }
   return absl::StrCat(text, "  shards      ", Shorter(shards_file_), "\n");
+}
+
+std::string Stack::ObserverLines() const {
+  if (prometheus_ == nullptr) return "";
+  return absl::StrCat("  Prometheus  ", prometheus_->url(), "\n", "  Jaeger      ",
+                      jaeger_ == nullptr ? "none: it could not be built, so nobody takes traces"
+                                         : jaeger_->url() + "/api/traces?service=saldo-server",
+                      "\n");
 }
 
 std::string Stack::Summary() const {
@@ -408,9 +444,7 @@ std::string Stack::Summary() const {
       "\nTry it in other terminals.\n%s"
       "\nCtrl-C stops everything; the data stay in %s.\n",
       ports_.grpc, ports_.server_status, ports_.retranslator_status, ports_.server_metrics,
-      ports_.retranslator_metrics,
-      prometheus_ == nullptr ? "" : absl::StrCat("  Prometheus  ", prometheus_->url(), "\n"),
-      DatabaseLines(), brokers_,
+      ports_.retranslator_metrics, ObserverLines(), DatabaseLines(), brokers_,
       mock_broker_ != nullptr ? "  (librdkafka's MOCK cluster: in memory, NOT DURABLE)" : "",
       Shorter(options_.dir + "/log"), FirstCalls(), Shorter(options_.dir));
 }

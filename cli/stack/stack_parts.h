@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "common/devstack/child_process.h"
 #include "common/devstack/files.h"
+#include "common/devstack/jaeger.h"
 #include "common/devstack/kafka_broker.h"
 #include "common/devstack/postgres_cluster.h"
 #include "common/devstack/prometheus.h"
@@ -36,6 +37,7 @@ struct StackOptions {
   std::string postgres = "";  // an existing one's connection string; empty: start one
   int shards = 1;             // more than one only without `postgres`
   std::string rules = "";     // a folder of Prometheus' rules; empty: no Prometheus
+  bool jaeger = false;        // start one, and send traces to it
 };
 
 // Used by one thread; `interrupt` may be stopped by another to end whatever is waited for.
@@ -54,7 +56,7 @@ class Stack {
   // OK while every part runs; else which one ended, how, and the end of its log.
   absl::Status Check() const;
 
-  // Stops what runs: Prometheus, server, retranslator, Kafka, PostgreSQL. Idempotent.
+  // Stops what runs: Prometheus, server, retranslator, Jaeger, Kafka, PostgreSQL. Idempotent.
   void Stop();
 
   // Where things are and what to try; only after Start.
@@ -88,6 +90,7 @@ class Stack {
   absl::Status CreateTopics() const;
   absl::Status Migrate();
   absl::Status StartProgram(Program& program);
+  absl::Status StartJaeger();
   absl::Status StartPrometheus();
   absl::Status AwaitAnswer(const Program& program) const;
 
@@ -95,8 +98,11 @@ class Stack {
   std::string FirstCalls() const;
   std::string ShardCalls(const std::string& self, const std::string& call,
                          const std::string& now) const;
+  std::string TraceCalls() const;
   // A line for each database.
   std::string DatabaseLines() const;
+  // A line for each of those that observe.
+  std::string ObserverLines() const;
 
   std::string LogFile(const std::string& name) const;
   // Says what begins, does it, and says how long it took.
@@ -114,6 +120,7 @@ class Stack {
   std::string shards_file_;      // which lists them
   std::string brokers_;
   Ports ports_;
+  std::unique_ptr<devstack::JaegerServer> jaeger_;
   std::vector<Program> programs_;  // in the order of their start
   std::unique_ptr<devstack::PrometheusServer> prometheus_;
 };

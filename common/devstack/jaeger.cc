@@ -16,14 +16,24 @@ namespace {
 constexpr absl::Duration kCallTimeout = absl::Seconds(10);
 constexpr absl::Duration kStopGrace = absl::Seconds(10);
 
+std::string NamedOrCached() {
+  const auto variable = [](const char* name) -> std::string {
+    const char* value = std::getenv(name);
+    return value == nullptr ? "" : value;
+  };
+  if (std::string named = variable("SALDO_JAEGER"); !named.empty()) return named;
+  const std::string cache = variable("XDG_CACHE_HOME");
+  return absl::StrCat(cache.empty() ? variable("HOME") + "/.cache" : cache, "/saldo/jaeger-1.42.0");
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> JaegerProgram() {
-  const char* program = std::getenv("SALDO_JAEGER");
-  if (program != nullptr && access(program, X_OK) == 0) return program;
-  return absl::NotFoundError(absl::StrCat(
-      "no Jaeger in SALDO_JAEGER", program == nullptr ? "" : absl::StrCat(" (", program, ")"),
-      ": ./dev run --observe and ./dev test build it; or name a jaeger-all-in-one"));
+  const std::string program = NamedOrCached();
+  if (access(program.c_str(), X_OK) == 0) return program;
+  return absl::NotFoundError(
+      absl::StrCat("there is no Jaeger at ", program,
+                   ": ./dev run --observe and ./dev test build it; or set SALDO_JAEGER"));
 }
 
 absl::StatusOr<std::unique_ptr<JaegerServer>> JaegerServer::Start(JaegerOptions options) {

@@ -24,7 +24,8 @@ struct JaegerOptions {
   const runtime::StopSignal* interrupt = nullptr;  // stopping it ends a wait for the start
 };
 
-// The program that $SALDO_JAEGER names. NOT_FOUND with what to do about it.
+// $SALDO_JAEGER, else saldo/jaeger-1.42.0 in $XDG_CACHE_HOME or ~/.cache. NOT_FOUND with what to do
+// about it.
 absl::StatusOr<std::string> JaegerProgram();
 
 // Not thread-safe.

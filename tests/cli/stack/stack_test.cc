@@ -7,6 +7,7 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/base/call_context.h"
@@ -22,14 +23,18 @@ namespace {
 using saldo::testing::Eventually;
 using saldo::testing::TempDir;
 
+using Environment = std::vector<std::pair<std::string, std::string>>;
+
+Environment NoKafka(const TempDir& dir) { return {{"SALDO_KAFKA_LIBS", dir.File("no-jars")}}; }
+
 std::unique_ptr<devstack::ChildProcess> StackRun(const TempDir& dir,
                                                  const std::vector<std::string>& more = {},
-                                                 const std::string& kafka_libs = "") {
+                                                 const Environment& env = {}) {
   devstack::ChildOptions options;
   options.argv = {*devstack::SiblingProgram("saldo"), "stack", "run", "--free-ports",
                   "--dir=" + dir.File("var")};
   options.argv.insert(options.argv.end(), more.begin(), more.end());
-  if (!kafka_libs.empty()) options.env = {{"SALDO_KAFKA_LIBS", kafka_libs}};
+  options.env = env;
   options.log_file = dir.File("out");
   auto child = devstack::ChildProcess::Start(std::move(options));
   REQUIRE(child.ok());
@@ -151,6 +156,25 @@ void CheckObserved(const devstack::ChildProcess& stack) {
                    [&] { return shown("saldo-server") && shown("saldo-retranslator"); }));
 }
 
+// The Jaeger that the stack names has the trace of a write, from both programs.
+void CheckTraced(const devstack::ChildProcess& stack) {
+  const std::string said = stack.LogTail(100);
+  const int port = std::stoi(Between(said, "Jaeger      http://127.0.0.1:", "/"));
+  const std::string path = Between(said, "curl -s 'http://127.0.0.1:" + std::to_string(port), "'");
+  std::string shown;
+  const bool complete = Eventually(absl::Seconds(60), [&] {
+    const auto answer = devstack::HttpGet(port, path, absl::Seconds(5));
+    shown = answer.ok() ? answer->body : "";
+    return shown.find("\"saldo-server\"") != std::string::npos &&
+           shown.find("\"saldo-retranslator\"") != std::string::npos;
+  });
+  INFO(shown);
+  CHECK(complete);
+  CHECK_THAT(shown, Catch::Contains("\"operationName\": \"AccountWriter.Commit\"") &&
+                        Catch::Contains("\"operationName\": \"send saldo-client-wallet\"") &&
+                        Catch::Contains("\"duration\": "));
+}
+
 TEST_CASE("the commands that a stack prints work, and its data stay for the next run") {
   TempDir dir;
   for (int run = 1; run <= 2; ++run) {
@@ -185,7 +209,7 @@ TEST_CASE("the mock broker serves the commands too, and a part that dies is repo
   TempDir dir;
   MakeRule(dir.File("rules"));
   const auto stack =
-      StackRun(dir, {"--broker=embedded", "--observe=" + dir.File("rules")}, dir.File("no-jars"));
+      StackRun(dir, {"--broker=embedded", "--observe=" + dir.File("rules")}, NoKafka(dir));
   const bool runs = Eventually(kStart, [&] { return Says(*stack, kRuns) || !stack->running(); });
   INFO(stack->LogTail(100));
   REQUIRE(runs);
@@ -194,6 +218,7 @@ TEST_CASE("the mock broker serves the commands too, and a part that dies is repo
   const std::vector<std::string> commands = Commands(*stack);
   REQUIRE(commands.size() == 6);
   CheckLedgerCommands(commands, 1);
+  CheckTraced(*stack);
   Paste(commands[4]);
   CHECK_THAT(Paste(commands[3] + " --count=1"), Catch::Contains("\"type\":\"Created\""));
 
@@ -204,19 +229,29 @@ TEST_CASE("the mock broker serves the commands too, and a part that dies is repo
   CHECK(ended->ToString() == "exit code 1");
   CHECK(Says(*stack, "mock-broker ended by itself with signal 9"));
   CHECK(Says(*stack, "stop Prometheus: done"));
+  CHECK(Says(*stack, "stop Jaeger: done"));
   CHECK(Says(*stack, "stop PostgreSQL: done"));
   CHECK(PostgresStopped(dir));
 }
 
 TEST_CASE("a stack of two shards shows them, and its data do not mix with those of one") {
   TempDir dir;
+  MakeRule(dir.File("rules"));
   for (const int shards : {2, 1}) {
-    const auto stack = StackRun(dir, {"--broker=embedded", "--shards=" + std::to_string(shards)},
-                                dir.File("no-jars"));
+    Environment env = NoKafka(dir);
+    env.emplace_back("SALDO_JAEGER", dir.File("no-jaeger"));
+    const auto stack = StackRun(dir,
+                                {"--broker=embedded", "--shards=" + std::to_string(shards),
+                                 "--observe=" + dir.File("rules")},
+                                env);
     const bool runs = Eventually(kStart, [&] { return Says(*stack, kRuns) || !stack->running(); });
     const std::string said = stack->LogTail(100);
     INFO(said);
     REQUIRE(runs);
+    // Prometheus does without Jaeger.
+    CHECK_THAT(said, Catch::Contains("no traces: there is no Jaeger at " + dir.File("no-jaeger")) &&
+                         Catch::Contains("\n  Jaeger      none: "));
+    CheckObserved(*stack);
     // The first run of each count of shards.
     CheckLedgerCommands(Commands(*stack), 1);
     if (shards == 2) {
@@ -257,7 +292,7 @@ TEST_CASE("a second stack in the same folder is refused") {
 
 TEST_CASE("a part that cannot start is named, and those before it are stopped") {
   TempDir dir;
-  const auto stack = StackRun(dir, {}, dir.File("no-jars"));
+  const auto stack = StackRun(dir, {}, NoKafka(dir));
   const auto ended = stack->Wait(absl::Seconds(120));
   REQUIRE(ended.ok());
   CHECK(ended->code == 1);

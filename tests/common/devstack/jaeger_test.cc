@@ -80,9 +80,7 @@ TEST_CASE("a port that is taken is named, and where a Jaeger comes from is told"
   CHECK_THAT(std::string(second.status().message()),
              Catch::Contains("Jaeger ended with") && Catch::Contains("address already in use"));
 
-  const char* variable = std::getenv("SALDO_JAEGER");
-  REQUIRE(variable != nullptr);
-  const std::string program = variable;
+  const std::string program = JaegerProgram().value();
   setenv("SALDO_JAEGER", dir.File("nothing").c_str(), 1);
   const absl::Status missing = JaegerServer::Start({.dir = dir.File("third")}).status();
   setenv("SALDO_JAEGER", program.c_str(), 1);
