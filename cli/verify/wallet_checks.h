@@ -11,7 +11,8 @@ namespace saldo::cli::verify {
   " min(ARRAY[" first "]::numeric[]) FILTER (WHERE wrong) AS first FROM (" rows \
   ") AS rows) AS totals"
 
-// Reasons: 1 no account, 2 no wallet, 3 the limit, 4 closed, 5 below the limit.
+// Reasons: 1 no account, 2 no wallet, 3 the limit, 4 closed, 5 below the limit, 6 in use though
+// closed.
 inline constexpr postgres::Statement kWallets{
     "verify.wallets",
     "SELECT checked, wrong, first[1]::int8, NULL::int8, CASE first[2]"
@@ -21,20 +22,27 @@ inline constexpr postgres::Statement kWallets{
     "  first[5]::text)"
     " WHEN 4 THEN 'the wallet and its account do not agree whether it is closed'"
     " WHEN 5 THEN format('its balance is %s, beyond its overdraft_limit of %s', first[3]::text,"
-    "  first[5]::text) END "
+    "  first[5]::text)"
+    " WHEN 6 THEN format('it is closed, with a balance of %s and %s holds and transfers open',"
+    "  first[3]::text, first[6]::text) END "
     "FROM " SALDO_FIRST_OF(
-        "account_id, reason, balance, min_balance, overdraft_limit",
+        "account_id, reason, balance, min_balance, overdraft_limit, under_way",
         "SELECT *, reason IS NOT NULL AS wrong FROM ("
-        " SELECT account_id, balance, min_balance, overdraft_limit, CASE"
+        " SELECT account_id, balance, min_balance, overdraft_limit,"
+        "  coalesce(under_way, 0) AS under_way, CASE"
         "  WHEN balance IS NULL THEN 1 WHEN wallet_id IS NULL THEN 2"
         "  WHEN min_balance IS DISTINCT FROM -overdraft_limit THEN 3"
         "  WHEN closed <> (closed_at IS NOT NULL) THEN 4"
-        "  WHEN balance < -overdraft_limit THEN 5 END AS reason"
+        "  WHEN balance < -overdraft_limit THEN 5"
+        "  WHEN closed AND (balance <> 0 OR under_way > 0) THEN 6 END AS reason"
         " FROM (SELECT *, wallet_id || E'\\x1f' || currency AS key FROM wallets) AS w"
         " FULL JOIN (SELECT a.account_id, a.key, b.balance, b.min_balance, b.closed"
         "  FROM accounts AS a JOIN account_types AS t USING (type_id)"
         "  LEFT JOIN account_balances AS b USING (account_id) WHERE t.name = 'saldo_wallet') AS a"
-        " USING (key)) AS reasons")};
+        " USING (key) LEFT JOIN (SELECT wallet_id, count(*) AS under_way FROM ("
+        "  SELECT wallet_id FROM wallet_holds WHERE state = 'open' UNION ALL"
+        "  SELECT from_wallet_id FROM wallet_transfers_out WHERE state = 'debited') AS u"
+        "  GROUP BY 1) AS under_way USING (wallet_id)) AS reasons")};
 
 // The balance of each account of one kind of the other side, out of turnovers and events that are
 // pending, against the sum of the rows that account for it: `rows` have a key and an amount.

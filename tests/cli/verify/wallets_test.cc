@@ -68,6 +68,12 @@ TEST_CASE("what is wrong with wallets is found") {
       {0, "UPDATE wallets SET overdraft_limit = 51", "its limit is -50"},
       {1, "UPDATE wallets SET closed_at = NULL", "do not agree whether it is closed"},
       {1, "DELETE FROM wallets WHERE closed_at IS NOT NULL", "the account is of no wallet"},
+      {1,
+       "UPDATE wallets SET closed_at = now();"
+       "UPDATE account_balances SET closed = true, balance = 0",
+       "it is closed, with a balance of 0 and 1 holds and transfers open"},
+      {1, "UPDATE account_balances SET balance = 1 WHERE closed",
+       "it is closed, with a balance of 1"},
       {1, "UPDATE wallet_holds SET amount = 8", "its balance is 7, and it should be 8"},
       {0,
        "UPDATE wallet_transfers_out SET state = 'settled', ended_at = now() "
@@ -96,7 +102,7 @@ TEST_CASE("what is wrong with wallets is found") {
     CAPTURE(row.sql);
     // Undone by copies of the tables, for the next row.
     const char* const tables[] = {"wallets", "wallet_holds", "wallet_transfers_out",
-                                  "wallet_transfers_in"};
+                                  "wallet_transfers_in", "account_balances"};
     const auto& database = w.databases.of(row.shard);
     for (const char* table : tables)
       database.Query(absl::StrCat("CREATE TABLE copy_", table, " AS TABLE ", table));
