@@ -2,6 +2,7 @@
 // hears of a deadlock.
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -257,6 +258,79 @@ TEST_CASE("a wallet that is closed while others use it is closed empty") {
   CHECK(w.Number("SELECT count(*) FROM wallets AS w JOIN wallet_holds AS h USING (wallet_id) "
                  "WHERE w.closed_at IS NOT NULL AND h.state = 'open'") == 0);
   CHECK(Imbalance(w.databases) == "");
+}
+
+TEST_CASE("nothing waits in a circle: wallets, their holds, and the accounts of WriteEvents") {
+  INFO("SALDO_TEST_SEED=" << testing::Seed());
+  TwoServers w;
+  std::vector<std::string> wallets;
+  std::vector<std::vector<std::string>> holds(4);
+  for (int i = 0; i < 4; ++i) {
+    const std::string name = std::to_string(i);
+    wallets.push_back(*w.first.Create("c" + name, "RUB", "1000"));
+    for (int j = 0; j < 30; ++j) {
+      const auto hold = w.first.Hold("h" + name + "." + std::to_string(j), wallets.back(), "2");
+      REQUIRE(hold.ok());
+      holds[static_cast<size_t>(i)].push_back(hold->hold_id());
+    }
+  }
+  const auto write_events = [](WalletServer& server, const std::string& id, bool forth) {
+    v1::WriteEventsRequest request;
+    request.set_request_id(id);
+    for (const char* client : {forth ? "1" : "2", forth ? "2" : "1"}) {
+      v1::NewEvent& event = *request.add_events();
+      event.mutable_account()->set_type("client_wallet");
+      (*event.mutable_account()->mutable_key())["client_id"] = client;
+      (*event.mutable_account()->mutable_key())["currency"] = "RUB";
+      (*event.mutable_attributes())["source"] = "card";
+      event.set_side(v1::SIDE_CREDIT);
+      event.set_amount("1");
+    }
+    v1::WriteEventsResponse response;
+    grpc::ClientContext context;
+    return rpc::FromGrpcStatus(server.accounts->WriteEvents(&context, request, &response));
+  };
+  Faults faults;
+  InParallel(8, [&](int caller) {
+    std::mt19937_64 random(testing::Seed() + static_cast<uint64_t>(caller));
+    const auto pick = [&random](size_t below) { return static_cast<size_t>(random() % below); };
+    for (int i = 0; i < 30; ++i) {
+      const std::string id = std::to_string(caller) + "." + std::to_string(i);
+      WalletServer& server = w.of(caller);
+      const size_t from = pick(4);
+      const size_t to = (from + 1 + pick(3)) % 4;
+      const std::string& hold = holds[from][pick(holds[from].size())];
+      absl::Status status;
+      switch (pick(6)) {
+        case 0:
+          status = server.Transfer("m" + id, wallets[from], wallets[to], "1");
+          break;
+        case 1:
+          status = server.Capture("k" + id, hold, "1", wallets[to]);
+          break;
+        case 2:
+          status = server.Release("r" + id, hold);
+          break;
+        case 3:
+          status = server.Hold("n" + id, wallets[from], "1").status();
+          break;
+        case 4:
+          status = server.Close("x" + id, wallets[from]);
+          break;
+        default:
+          status = write_events(server, "e" + id, random() % 2 == 0);
+      }
+      const std::string reason = Reason(status);
+      if (!status.ok() && reason != "HOLD_NOT_OPEN" && reason != "WALLET_HAS_HOLDS")
+        faults.Add(status);
+    }
+  });
+  CHECK(faults.Text() == "");
+  CHECK(Imbalance(w.databases) == "");
+  // A session tells its numbers when it ends.
+  w.first.Stop();
+  w.second.Stop();
+  CHECK(w.Number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0);
 }
 
 TEST_CASE("of many that create a wallet for one external id, one does") {

@@ -269,6 +269,48 @@ TEST_CASE("wallets of all shards are in one list") {
   CHECK(seen == all);
 }
 
+TEST_CASE("a payee that closes while it is paid gets the money or the payer has it back") {
+  World w;
+  WalletServerOptions eager;
+  eager.wallets.transfers.interval = absl::Milliseconds(10);
+  eager.wallets.transfers.grace = absl::ZeroDuration();
+  WalletServer other(w.databases, eager);
+  for (int round = 0; round < 12; ++round) {
+    const std::string name = "closing" + std::to_string(round);
+    const std::string payee = w.server.CreateOn(kNorth, name);
+    std::vector<std::string> reasons(4);
+    std::vector<runtime::Thread> callers;
+    for (int caller = 0; caller < 4; ++caller) {
+      callers.emplace_back("caller", [&, caller] {
+        const WalletServer& server = caller % 2 == 0 ? w.server : other;
+        const std::string id = "of " + name + "." + std::to_string(caller);
+        const absl::Status status =
+            caller < 2 ? server.Transfer(id, w.payer, payee, "1") : server.Close(id, payee);
+        reasons[static_cast<size_t>(caller)] = Reason(status);
+      });
+    }
+    for (runtime::Thread& caller : callers) caller.Join();
+    for (const std::string& reason : reasons) {
+      INFO(reasons[0] << ", " << reasons[1] << ", " << reasons[2] << ", " << reasons[3]);
+      CHECK((reason == "OK" || reason == "WALLET_NOT_EMPTY" || reason == "WALLET_CLOSED"));
+    }
+  }
+  CHECK(testing::Eventually(kPatience, [&] {
+    return w.databases.Query(kSouth,
+                             "SELECT count(*) FROM wallet_transfers_out "
+                             "WHERE state = 'debited'") == "0";
+  }));
+  // Each was credited or refused, and that once.
+  CHECK(w.databases.Query(kSouth,
+                          "SELECT count(*) FROM wallet_transfers_out "
+                          "WHERE state = 'settled'") ==
+        w.databases.Query(kNorth,
+                          "SELECT count(*) FROM wallet_transfers_in "
+                          "WHERE refused_reason IS NULL"));
+  CHECK(w.databases.Query(kNorth, "SELECT count(*) FROM wallet_transfers_in") == "24");
+  CHECK(Imbalance(w.databases) == "");
+}
+
 TEST_CASE("callers and jobs of two servers drive the same transfers") {
   World w;
   WalletServerOptions eager;
