@@ -135,6 +135,22 @@ std::map<std::string, std::string> ReadTopic(Stack& stack) {
   return requests;
 }
 
+// The relay's cursor came back with the ledger, and the topic has all that it has passed.
+void CheckCursor(Stack& stack, const std::vector<TopicEvent>& topic) {
+  std::set<std::string> on_topic;
+  for (const TopicEvent& event : topic) on_topic.insert(absl::StrCat(event.event.batch_id()));
+  const std::set<std::string> passed =
+      absl::StrSplit(Ask(stack,
+                         "SELECT batch_id FROM sequenced_batches WHERE seq <= "
+                         "(SELECT seq FROM cursors WHERE consumer = 'relay')"),
+                     '\n', absl::SkipEmpty());
+  CHECK(passed.size() > 10);
+  CheckHas(on_topic, passed, "the topic, as to the cursor,");
+  CHECK(Ask(stack,
+            "SELECT seq <= (SELECT last_seq FROM sequencer) FROM cursors "
+            "WHERE consumer = 'relay'") == "t");
+}
+
 }  // namespace
 
 TEST_CASE(
@@ -158,11 +174,13 @@ TEST_CASE(
   for (const std::string& id : lost) CHECK(stored.count(id) == 0);
   // The topic is ahead: what comes after the restored ledger's last batch is what it has lost.
   CHECK(Ask(stack, "SELECT max(batch_id) FROM batches") == absl::StrCat(last_kept));
+  const std::vector<TopicEvent> topic = ReadEvents(stack);
   std::set<std::string> ahead;
-  for (const TopicEvent& event : ReadEvents(stack)) {
+  for (const TopicEvent& event : topic) {
     if (event.event.batch_id() > last_kept) ahead.insert(event.event.request_id());
   }
   CHECK(ahead == lost);
+  CheckCursor(stack, topic);
 
   Ask(stack, SequencesStatement());
   stack.RestartServer();
