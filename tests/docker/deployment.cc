@@ -23,7 +23,7 @@ std::string Program(const std::string& name) {
 
 YAML::Node Defaults(const std::string& program) {
   std::vector<std::string> argv = {Program(program), "--print-config", "--postgres.dsn=host=none"};
-  if (program == kRelay) argv.push_back("--kafka.brokers=none");
+  if (program == kRelay) argv.emplace_back("--kafka.brokers=none");
   const auto printed = devstack::RunCommand({.argv = std::move(argv)}, kPatience);
   INFO(printed.status().ToString());
   REQUIRE(printed.ok());
