@@ -74,8 +74,6 @@ void ShardRelay::Run() {
   absl::Duration pause;
   while (!stop_.stopped()) {
     absl::Status status = Look();
-    // One connection that was lost says nothing yet.
-    if (postgres::IsConnectionLost(status) && !stop_.stopped()) status = Look();
     if (stop_.stopped()) return;
     if (status.ok() && !std::exchange(relaying_, true)) status = pipeline_.Start();
     Settle(status);
@@ -91,15 +89,23 @@ void ShardRelay::Run() {
 }
 
 absl::Status ShardRelay::Look() {
+  // For both tries: a network that swallows everything is noticed in this time.
+  const CallContext context =
+      CallContext::WithTimeout(relaying_ ? kPingTimeout : kAttempt, &cancel_);
+  const absl::Status status = Ask(context);
+  // One connection that was lost says nothing yet.
+  return postgres::IsConnectionLost(status) ? Ask(context) : status;
+}
+
+absl::Status ShardRelay::Ask(const CallContext& context) {
   // A server that starts later may have made it another shard.
-  if (connection_ != nullptr && connection_->Usable()) {
-    return shards::CheckIdentity(*connection_, CallContext::WithTimeout(kPingTimeout, &cancel_),
-                                 identity_);
-  }
+  if (connection_ != nullptr && connection_->Usable())
+    return shards::CheckIdentity(*connection_, context, identity_);
   connection_ = nullptr;
   postgres::ConnectionOptions options = pool_.options().connection;
   options.application_name += "-watch";
-  const CallContext context = CallContext::WithTimeout(kAttempt, &cancel_);
+  // What does not answer is away; nobody waits longer to have it stop.
+  options.cancels = false;
   SALDO_ASSIGN_OR_RETURN(auto connection, postgres::Connection::Open(options, context));
   SALDO_RETURN_IF_ERROR(schema::CheckCurrent(*connection, context));
   SALDO_RETURN_IF_ERROR(shards::CheckIdentity(*connection, context, identity_));

@@ -65,6 +65,7 @@ class ShardRelay {
   // Whether the database answers and fits. Asks all that of each new connection, for it may be to
   // another database than before.
   absl::Status Look();
+  absl::Status Ask(const CallContext& context);
   void Settle(const absl::Status& status);
 
   const shards::Identity identity_;

@@ -113,12 +113,13 @@ absl::Duration Shard::NextPause(const absl::Status& status) {
   return pause_;
 }
 
-absl::Status Shard::Connect() {
+absl::Status Shard::Connect(const CallContext& context) {
   if (connection_ != nullptr && connection_->Usable()) return absl::OkStatus();
   connection_ = nullptr;
   postgres::ConnectionOptions options = pool_.options().connection;
   options.application_name += "-watch";
-  const CallContext context = CallContext::WithTimeout(kAttempt, &cancel_);
+  // What does not answer is away; nobody waits longer to have it stop.
+  options.cancels = false;
   SALDO_ASSIGN_OR_RETURN(auto connection, postgres::Connection::Open(options, context));
   // It may be another database than before.
   SALDO_RETURN_IF_ERROR(schema::CheckCurrent(*connection, context));
@@ -128,7 +129,7 @@ absl::Status Shard::Connect() {
 }
 
 absl::Status Shard::TryStart() {
-  SALDO_RETURN_IF_ERROR(Connect());
+  SALDO_RETURN_IF_ERROR(Connect(CallContext::WithTimeout(kAttempt, &cancel_)));
   reachable_ = true;
   return StartParts();
 }
@@ -150,9 +151,11 @@ absl::Status Shard::StartParts() {
 }
 
 absl::Status Shard::Watch() {
-  const auto ping = [this]() -> absl::Status {
-    SALDO_RETURN_IF_ERROR(Connect());
-    return connection_->Query(CallContext::WithTimeout(kPingTimeout, &cancel_), kPing).status();
+  // For both tries: a network that swallows everything is noticed in this time.
+  const CallContext context = CallContext::WithTimeout(kPingTimeout, &cancel_);
+  const auto ping = [&]() -> absl::Status {
+    SALDO_RETURN_IF_ERROR(Connect(context));
+    return connection_->Query(context, kPing).status();
   };
   const absl::Status status = ping();
   // One connection that was lost says nothing yet.

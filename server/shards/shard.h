@@ -82,7 +82,7 @@ class Shard {
   absl::Status StartParts();
   // Whether the database answers, and is still this shard.
   absl::Status Watch();
-  absl::Status Connect();
+  absl::Status Connect(const CallContext& context);
   void Settle(const absl::Status& status);
   absl::Duration NextPause(const absl::Status& status);
   // For the pool: known to be away.

@@ -1,10 +1,12 @@
 // The relays of two shards between real databases and a real Kafka.
 #include <catch2/catch.hpp>
+#include <csignal>
 #include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "common/devstack/files.h"
 #include "common/devstack/postgres_cluster.h"
 #include "common/schema/migrator.h"
 #include "tests/retranslator/world.h"
@@ -59,10 +61,20 @@ class OwnServer {
   std::string dsn() const { return cluster_->dsn("saldo"); }
   void Stop() { cluster_->Stop(); }
   void Restart() { REQUIRE(cluster_->Restart() == absl::OkStatus()); }
+  // As a network that swallows packets: connections are taken, and nothing is answered.
+  void Freeze() {
+    frozen_ = cluster_->BackendPids();
+    frozen_.push_back(std::stoi(*devstack::ReadFile(dir_.path() + "/data/postmaster.pid")));
+    for (const pid_t pid : frozen_) REQUIRE(kill(pid, SIGSTOP) == 0);
+  }
+  void Thaw() {
+    for (const pid_t pid : frozen_) kill(pid, SIGCONT);
+  }
 
  private:
   testing::TempDir dir_;
   std::unique_ptr<devstack::PostgresCluster> cluster_;
+  std::vector<pid_t> frozen_;
 };
 
 RetranslatorConfig ConfigOf(const World& world, const std::string& dsn_a,
@@ -157,6 +169,28 @@ TEST_CASE("a shard's database that is away leaves the other relay working") {
   CHECK(testing::Eventually(kWait, ready));
 }
 
+TEST_CASE("a shard that hangs is noticed in seconds, and worked on when it goes on") {
+  World world;
+  OwnServer server;
+  const testing::MigratedDatabase database;
+  Source a(database.dsn()), b(server.dsn());
+  a.Begin();
+  b.Begin();
+  Relay relay(ConfigOf(world, a.dsn(), b.dsn()));
+  REQUIRE(testing::Eventually(kWait, [&] { return relay.active(0) && relay.active(1); }));
+  server.Freeze();
+  const absl::Time frozen = absl::Now();
+  CHECK(testing::Eventually(kWait, [&] { return relay.Metric("saldo_shard_up", "b") == 0; }));
+  const absl::Duration took = absl::Now() - frozen;
+  a.Append(world.topic(), "a", 20);
+  CHECK(Arrived(world, "a", 20));
+  server.Thaw();
+  CHECK(took < absl::Seconds(10));  // 5 or 6 where nothing else runs
+  b.Append(world.topic(), "b", 20);
+  CHECK(Arrived(world, "b", 20));
+  CHECK(relay.Metric("saldo_shard_up", "b") == 1);
+}
+
 TEST_CASE("a connection that is lost is no shard that is away, and jobs name their shard") {
   World world;
   const testing::MigratedDatabase database_a, database_b;
@@ -168,14 +202,19 @@ TEST_CASE("a connection that is lost is no shard that is away, and jobs name the
     REQUIRE(holder.ok());
     const std::string watch =
         " FROM pg_stat_activity WHERE datname = current_database() "
-        "AND application_name = 'saldo-retranslator-watch' AND wait_event_type = 'Lock'";
+        "AND application_name = 'saldo-retranslator-watch' ";
+    const std::string waiting = watch + "AND wait_event_type = 'Lock'";
+    const std::string answered = watch + "AND state = 'idle' AND query LIKE '%FROM shard%'";
     for (int i = 0; i < 3; ++i) {
       // Lost while it asks, for what is lost while it rests is seen before.
       REQUIRE((*holder)->ExecuteScript(Soon(), "BEGIN; LOCK TABLE shard").ok());
-      const auto asks = [&] { return database_b.Query("SELECT count(*)" + watch) == "1"; };
+      const auto asks = [&] { return database_b.Query("SELECT count(*)" + waiting) == "1"; };
       REQUIRE(testing::Eventually(kWait, asks));
-      REQUIRE(database_b.Query("SELECT pg_terminate_backend(pid, 5000)" + watch) == "t");
+      REQUIRE(database_b.Query("SELECT pg_terminate_backend(pid, 5000)" + waiting) == "t");
       REQUIRE((*holder)->ExecuteScript(Soon(), "COMMIT").ok());
+      // The second try, which is not to be lost as well.
+      const auto again = [&] { return database_b.Query("SELECT count(*)" + answered) == "1"; };
+      REQUIRE(testing::Eventually(kWait, again));
     }
   }
   const std::string log = capture.Text();
