@@ -39,13 +39,18 @@ const std::set<std::string> kMoves = {"saldo-overview/Availability",
                                       "saldo-overview/Calls",
                                       "saldo-overview/Latency",
                                       "saldo-overview/What is written",
+                                      "saldo-overview/Shards",
+                                      "saldo-overview/Sequencer delay",
                                       "saldo-overview/CPU",
+                                      "saldo-overview/Memory",
                                       "saldo-rpc/Calls by method",
                                       "saldo-rpc/Answers by code",
                                       "saldo-rpc/Error ratio by code",
                                       "saldo-rpc/Latency",
                                       "saldo-rpc/p99 of stream messages",
+                                      "saldo-rpc/p99 by method",
                                       "saldo-rpc/Messages",
+                                      "saldo-rpc/Database's part",
                                       "saldo-ledger-writes/Events",
                                       "saldo-ledger-writes/Requests",
                                       "saldo-ledger-writes/Rejections by reason",
@@ -54,6 +59,7 @@ const std::set<std::string> kMoves = {"saldo-overview/Availability",
                                       "saldo-ledger-writes/Commit time",
                                       "saldo-ledger-writes/Who gives out numbers",
                                       "saldo-ledger-writes/Sequencer lag",
+                                      "saldo-ledger-writes/Pass time",
                                       "saldo-ledger-writes/Last number",
                                       "saldo-ledger-writes/Run time",
                                       "saldo-ledger-writes/Transfers",
@@ -65,6 +71,8 @@ const std::set<std::string> kMoves = {"saldo-overview/Availability",
                                       "saldo-postgres/Transaction time",
                                       "saldo-postgres/Transactions",
                                       "saldo-postgres/Time in statements",
+                                      "saldo-postgres/Slowest statements",
+                                      "saldo-postgres/Shards",
                                       "saldo-postgres/Size",
                                       "saldo-postgres/Server's connections",
                                       "saldo-packages/Not found",
@@ -271,6 +279,9 @@ TEST_CASE("every query of the dashboards and the rules has data under a load") {
   std::set<std::string> known = MetricsIn(pages);
   known.insert({"up", "ALERTS"});
   std::vector<Ask> asks = AsksOf(prometheus, boards);
+  std::set<std::string> panels;
+  for (const Ask& ask : asks) panels.insert(ask.where);
+  CHECK(std::includes(panels.begin(), panels.end(), kMoves.begin(), kMoves.end()));
   for (const Rule& rule : rules) {
     if (!rule.record.empty()) known.insert(rule.record);
     const std::string where = absl::StrCat(rule.file, "/", rule.alert, rule.record);
