@@ -27,6 +27,8 @@ namespace {
 constexpr int kCallers = 8;
 constexpr int kClientsOfCaller = 10;
 constexpr absl::Duration kCallTimeout = absl::Seconds(5);
+// For one request, however often it is repeated: longer than any outage of this test.
+constexpr absl::Duration kGiveUp = absl::Minutes(2);
 
 size_t ShardOf(int client) {
   static const auto* const map =
@@ -53,7 +55,7 @@ v1::WriteEventsRequest Request(const std::string& id, int client) {
 }
 
 // Callers that each write for clients of their own, one call at a time, and repeat what has no
-// answer until it has one.
+// answer until it has one, or for two minutes.
 class Load {
  public:
   explicit Load(const std::string& address)
@@ -95,7 +97,8 @@ class Load {
   }
 
   void WriteUntilAnswered(size_t shard, const v1::WriteEventsRequest& request) {
-    while (true) {
+    const absl::Time give_up = absl::Now() + kGiveUp;
+    while (absl::Now() < give_up) {
       grpc::ClientContext context;
       context.set_deadline(absl::ToChronoTime(absl::Now() + kCallTimeout));
       v1::WriteEventsResponse answer;
@@ -111,6 +114,8 @@ class Load {
       // The end of the load waits for the answer to what is open.
       pause_.WaitFor(absl::Milliseconds(20));
     }
+    absl::MutexLock lock(&mutex_);
+    surprises_.insert(absl::StrCat("shard ", shard, ": no answer for ", request.request_id()));
   }
 
   // Which is right only for the shard whose database is stopped, and says so.
