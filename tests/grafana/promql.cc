@@ -102,14 +102,13 @@ std::vector<std::string_view> Operands(std::string_view query) {
     for (const std::string_view inner : Operands(query.substr(begin, end - begin)))
       operands.push_back(inner);
   };
-  const std::vector<Token> tokens = Tokens(query);
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    const std::string_view text = query.substr(tokens[i].begin, tokens[i].end - tokens[i].begin);
+  for (const Token& token : Tokens(query)) {
+    const std::string_view text = query.substr(token.begin, token.end - token.begin);
     depth += text == "(" ? 1 : text == ")" ? -1 : 0;
-    if (text == ")" && depth == 0) closed = std::min(closed, tokens[i].begin);
+    if (text == ")" && depth == 0) closed = std::min(closed, token.begin);
     if (depth > 0 || !IsOneOf(text, kSetOperators)) continue;
-    end_at(tokens[i].begin);
-    begin = tokens[i].end;
+    end_at(token.begin);
+    begin = token.end;
     // Which labels it goes by.
     const size_t next = NextBlack(query, begin);
     if (query.substr(next).starts_with("on (")) begin = After(query, next, ')');

@@ -53,7 +53,7 @@ std::vector<std::string> Codes(const std::string& text) { return Matches(text, "
 std::string HelpOf(const std::string& program, const std::string& command = "") {
   std::vector<std::string> argv = {*devstack::SiblingProgram(program)};
   if (!command.empty()) argv.push_back(command);
-  argv.push_back("--help");
+  argv.emplace_back("--help");
   return *devstack::RunCommand({.argv = argv}, absl::Seconds(30));
 }
 
