@@ -353,12 +353,16 @@ WriteRequest Release(const MovementContext& context, const ReleaseOrder& order,
 }
 
 WriteRequest Expire(const MovementContext& context, const std::string& hold_id,
-                    const std::string& wallet_id, const HoldFacts& hold) {
+                    const std::string& wallet_id, const HoldFacts& hold,
+                    std::shared_ptr<bool> ended) {
   return Builder(context, ExpiryWriteId(hold_id), StepFingerprint("expire", hold_id))
       .Wallet(wallet_id, hold.currency, kCredit, hold.amount,
               {.kind = v1::WALLET_EVENT_KIND_HOLD_EXPIRY, .request_id = "", .hold_id = hold_id})
       .Other(wallet_id, hold.currency, Contra::kHold, kDebit, hold.amount)
-      .With(EndHold{.hold_id = hold_id, .wallet_id = wallet_id, .how = HoldEnd::kExpired})
+      .With(EndHold{.hold_id = hold_id,
+                    .wallet_id = wallet_id,
+                    .how = HoldEnd::kExpired,
+                    .ended = std::move(ended)})
       .Build();
 }
 

@@ -50,7 +50,8 @@ accounts::WriteRequest Capture(const MovementContext& context, const CaptureOrde
 accounts::WriteRequest Release(const MovementContext& context, const ReleaseOrder& order,
                                const HoldFacts& hold);
 accounts::WriteRequest Expire(const MovementContext& context, const std::string& hold_id,
-                              const std::string& wallet_id, const HoldFacts& hold);
+                              const std::string& wallet_id, const HoldFacts& hold,
+                              std::shared_ptr<bool> ended);
 
 // The further steps of a transfer between shards: on the payee's, and on the payer's.
 accounts::WriteRequest Credit(const MovementContext& context, const TransferRow& transfer);

@@ -291,6 +291,7 @@ void WalletBatch::Take(const EndHold& c, const accounts::Written&) {
   holds_[c.hold_id].state = StateOf(c.how);
   --open_[c.wallet_id].holds;
   ended_holds_[c.hold_id] = &c;
+  if (c.ended != nullptr) *c.ended = true;
   if (c.how != HoldEnd::kCaptured) return;
   v1::WalletEvent event;
   event.set_kind(v1::WALLET_EVENT_KIND_HOLD_CAPTURE);

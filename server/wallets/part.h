@@ -53,6 +53,8 @@ struct EndHold {
   std::string hold_id;
   std::string wallet_id;
   HoldEnd how;
+  // Set by the writer's thread before it answers, unless this end was written before.
+  std::shared_ptr<bool> ended = nullptr;
   // The rest is of captures, and for their message.
   Decimal captured = Decimal();
   int scale = 0;

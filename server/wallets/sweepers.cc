@@ -1,6 +1,7 @@
 #include "server/wallets/sweepers.h"
 
 #include <atomic>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -44,15 +45,17 @@ absl::StatusOr<bool> HoldSweeper::RunOnce() {
   std::atomic<int> expired{0};
   std::atomic<int> failed{0};
   for (const HoldRow& hold : holds) {
+    const auto ended = std::make_shared<bool>(false);
     core_.Write(
         shard_, {context, {}},
-        [&hold](const MovementContext& movement) {
-          return Expire(movement, hold.hold_id, hold.wallet_id, {hold.currency, hold.amount});
+        [&](const MovementContext& movement) {
+          return Expire(movement, hold.hold_id, hold.wallet_id, {hold.currency, hold.amount},
+                        ended);
         },
-        [&](const absl::StatusOr<accounts::Written>& written) {
+        [&, ended](const absl::StatusOr<accounts::Written>& written) {
           // One that was captured, released or expired by another server meanwhile is no failure.
           if (written.ok()) {
-            ++expired;
+            expired += *ended ? 1 : 0;
           } else if (ReasonOf(written.status()) != "HOLD_NOT_OPEN") {
             ++failed;
           }

@@ -167,6 +167,9 @@ TEST_CASE("a hold that expires while it is captured goes one way") {
   CHECK(captured + expired == kHolds);
   CHECK(w.Number("SELECT count(*) FROM wallet_holds WHERE state = 'captured'") == captured);
   CHECK(w.Number("SELECT count(*) FROM wallet_holds WHERE state = 'expired'") == expired);
+  // Counted by the one of two that gave it back.
+  CHECK_THAT(metrics.Text(),
+             Catch::Contains("saldo_wallet_holds_expired_total " + std::to_string(expired) + "\n"));
   // What expired is back, once.
   CHECK(*Decimal::Parse(w.first.Balance(wallet)) == Decimal::FromInteger(expired));
   CHECK(Imbalance(w.databases) == "");

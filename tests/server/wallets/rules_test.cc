@@ -155,7 +155,7 @@ TEST_CASE("every movement is balanced, and every step has its own id") {
       Capture(context, to_boris, hold, false),
       Capture(context, to_boris, hold, true),
       Release(context, {"r", capture.hold_id, kAnna}, hold),
-      Expire(context, capture.hold_id, kAnna, hold),
+      Expire(context, capture.hold_id, kAnna, hold, nullptr),
       Credit(context, row),
       Settle(context, row),
       Refund(context, row, "X"),
