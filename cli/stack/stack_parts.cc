@@ -386,7 +386,14 @@ std::string Stack::FirstCalls() const {
       "CreatePackageV1 ",
       R"('{"Title":"box","Material":"cardboard","MaximumVolume":1000,"Reusable":true}')", "\n",
       call, R"(UpdatePackageV1 '{"PackageID":1,"Title":"box of )", now, "\"}'\n",
-      shards_.empty() ? "" : ShardCalls(self, call, now), jaeger_ == nullptr ? "" : TraceCalls());
+      shards_.empty() ? OperatorCalls(self) : ShardCalls(self, call, now),
+      jaeger_ == nullptr ? "" : TraceCalls());
+}
+
+std::string Stack::OperatorCalls(const std::string& self) const {
+  const std::string database = absl::StrCat(" --postgres.dsn='", dsn_, "'\n");
+  return absl::StrCat("\nFor operators: see what waits, and check that everything agrees.\n\n  ",
+                      self, " outbox status", database, "  ", self, " verify", database);
 }
 
 std::string Stack::ShardCalls(const std::string& self, const std::string& call,

@@ -96,6 +96,7 @@ class Stack {
 
   // Commands to paste, one a line.
   std::string FirstCalls() const;
+  std::string OperatorCalls(const std::string& self) const;
   std::string ShardCalls(const std::string& self, const std::string& call,
                          const std::string& now) const;
   std::string TraceCalls() const;

@@ -124,6 +124,17 @@ void CheckTopicsExist(const devstack::ChildProcess& stack, const std::string& ta
              Catch::VectorContains(std::string("omp-package-events")) && Catch::Contains(wanted));
 }
 
+// The commands below a heading, one after the other.
+std::string PasteAll(const std::string& section) {
+  std::string output, line;
+  std::istringstream lines(section);
+  std::getline(lines, line);
+  while (std::getline(lines, line)) {
+    if (!line.empty()) output += Paste(line);
+  }
+  return output;
+}
+
 // In a stack's run of this number in its folder.
 void CheckLedgerCommands(const std::vector<std::string>& commands, int run) {
   const std::string balance = std::to_string(100 * run) + ".00\"";
@@ -191,6 +202,8 @@ TEST_CASE("the commands that a stack prints work, and its data stay for the next
     const std::string events = Paste(commands[3] + " --count=" + std::to_string(2 * run));
     CHECK_THAT(events,
                Catch::Contains("\"type\":\"Created\"") && Catch::Contains("\"type\":\"Updated\""));
+    CHECK_THAT(PasteAll(Between(stack->LogTail(100), "For operators: ", "\nCtrl-C")),
+               Catch::Contains("dead letters   none\n") && Catch::Contains(" checks agree\n"));
     CHECK(stack->Stop(absl::Seconds(60), SIGTERM).ToString() == "exit code 0");
     const std::string said = stack->LogTail(100);
     const size_t server = said.find("stop saldo-server: done"),
@@ -255,13 +268,7 @@ TEST_CASE("a stack of two shards shows them, and its data do not mix with those 
     // The first run of each count of shards.
     CheckLedgerCommands(Commands(*stack), 1);
     if (shards == 2) {
-      std::string output;
-      std::istringstream lines(Between(said, "The shards: ", "\nCtrl-C"));
-      std::string line;
-      std::getline(lines, line);
-      while (std::getline(lines, line)) {
-        if (!line.empty()) output += Paste(line);
-      }
+      const std::string output = PasteAll(Between(said, "The shards: ", "\nCtrl-C"));
       INFO(output);
       CHECK_THAT(output, Catch::Contains("shard s1: hash ") && Catch::Contains("shard s2: hash ") &&
                              Catch::Contains("s1     0000000000000000-7fffffffffffffff") &&
