@@ -190,12 +190,12 @@ void WalletService::Send(Async call, const TransferOrder& order, const std::stri
 void WalletService::Drive(Async call, const TransferRow& transfer,
                           absl::AnyInvocable<void(const TransferDriver::Outcome&)> done) {
   const Caller caller = CallerOf(*call);
-  transfers_.Drive(transfer, caller,
-                   [this, call = std::move(call),
-                    done = std::move(done)](TransferDriver::Outcome outcome) mutable {
-                     done(outcome);
-                     call->Finish(absl::OkStatus());
-                   });
+  transfers_.Drive(
+      transfer, caller,
+      [call = std::move(call), done = std::move(done)](TransferDriver::Outcome outcome) mutable {
+        done(outcome);
+        call->Finish(absl::OkStatus());
+      });
 }
 
 void WalletService::SetAside(Async call, const v1::CreateHoldRequest& q,
