@@ -76,7 +76,8 @@ Response StatusServer::Ready() {
     const absl::Status status = check.check();
     if (status.ok()) continue;
     response.status = 503;
-    std::string line = check.name + ": " + status.ToString();
+    std::string line =
+        check.name + ": " + status.ToString(absl::StatusToStringMode::kWithNoExtraData);
     for (char& c : line) {
       if (c == '\n' || c == '\r') c = ' ';
     }

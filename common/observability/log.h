@@ -47,7 +47,8 @@ class Value {
   Value(bool v) : value_(v) {}
   Value(double v) : value_(v) {}
   Value(absl::Duration v) : value_(v) {}
-  Value(const absl::Status& v) : value_(v.ToString()) {}
+  // Without its payloads, which are for programs.
+  Value(const absl::Status& v) : value_(v.ToString(absl::StatusToStringMode::kWithNoExtraData)) {}
   template <typename Int>
   using Wide = std::conditional_t<std::is_signed_v<Int>, int64_t, uint64_t>;
   template <typename Int>

@@ -57,7 +57,8 @@ bool IsServerFault(absl::StatusCode code) {
 
 std::string StatusForLog(log::Level level, const absl::Status& status) {
   const bool whole = level != log::Level::kInfo || IsServerFault(status.code());
-  return whole ? status.ToString() : absl::StatusCodeToString(status.code());
+  return whole ? status.ToString(absl::StatusToStringMode::kWithNoExtraData)
+               : absl::StatusCodeToString(status.code());
 }
 
 std::optional<std::string_view> Header(const grpc::CallbackServerContext& context,

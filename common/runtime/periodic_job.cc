@@ -56,7 +56,7 @@ absl::StatusOr<bool> PeriodicJob::RunGuarded() {
 
 void PeriodicJob::NoteFailure(const absl::Status& status) {
   if (failures_++ == 0) failing_since_ = absl::Now();
-  std::string text = status.ToString();
+  std::string text = status.ToString(absl::StatusToStringMode::kWithNoExtraData);
   if (text == logged_failure_) return;
   log::Warning("job failed, will try again",
                {{"job", name_}, {"error", text}, {"failures", failures_}});

@@ -372,7 +372,7 @@ absl::StatusOr<bool> Runner::Store(Run& run, Outcome outcome,
   const CallContext context = CallContext::WithTimeout(kCallTimeout);
   if (outcome == Outcome::kDone) return store_.Finish(context, run.lease, *result);
   if (outcome == Outcome::kReturned) return store_.Return(context, run.lease);
-  std::string error = result.status().ToString();
+  std::string error = result.status().ToString(absl::StatusToStringMode::kWithNoExtraData);
   if (run.why() == Interrupt::kTimeout) {
     error = absl::StrCat("timed out after ", absl::FormatDuration(run.kind.timeout), ": ", error);
   }

@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "common/observability/trace.h"
@@ -130,6 +132,15 @@ TEST_CASE("long text is cut between characters") {
   CHECK(out.size() <= 4096 + 3);
   CHECK(out.size() > 4090);
   CHECK(out.substr(out.size() - 6) == "€...");
+}
+
+TEST_CASE("a status is told without its payloads") {
+  absl::Status status = absl::UnavailableError("no connection");
+  status.SetPayload("saldo/kind", absl::Cord("1"));
+  Capture capture(Format::kJson);
+  Warning("failed", {{"error", status}});
+  REQUIRE(capture.lines().size() == 1);
+  CHECK(ParseJson(capture.lines()[0]).at("error").string_value() == "UNAVAILABLE: no connection");
 }
 
 TEST_CASE("numbers that JSON lacks are text") {
