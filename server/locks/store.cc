@@ -127,6 +127,11 @@ constexpr Statement kUsedTypes{
 
 constexpr std::string_view kDomain = "saldo";
 
+// A lock that others hold, or a grant that is over, is an answer.
+void MarkFault(trace::Span& span, const absl::Status& status) {
+  if (!absl::IsFailedPrecondition(status)) span.SetStatus(status);
+}
+
 }  // namespace
 
 keys::KeyedTypeUse LockTypeUse() { return {keys::KeyedKind::kLock, "locks", kUsedTypes}; }
@@ -177,7 +182,7 @@ absl::StatusOr<std::variant<Granted, Queued>> LockStore::Acquire(const CallConte
         outcome = TryAcquire(tx, claim, waiter, wait);
         return outcome.status();
       });
-  span.SetStatus(status);
+  MarkFault(span, status);
   SALDO_RETURN_IF_ERROR(status);
   return outcome;
 }
@@ -198,7 +203,7 @@ absl::StatusOr<absl::Time> LockStore::Renew(const CallContext& context, const Lo
         end = new_end;
         return sooner ? tx.Defer(kTell, lock.Signal()) : absl::OkStatus();
       });
-  span.SetStatus(status);
+  MarkFault(span, status);
   SALDO_RETURN_IF_ERROR(status);
   return end;
 }
