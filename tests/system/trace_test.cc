@@ -18,6 +18,7 @@
 #include "common/runtime/thread.h"
 #include "hablof/logistic_package_api/v1/logistic_package_api.grpc.pb.h"
 #include "saldo/v1/account_service.grpc.pb.h"
+#include "saldo/v1/lock_service.grpc.pb.h"
 #include "saldo/v1/wallet_service.grpc.pb.h"
 #include "tests/system/stack.h"
 #include "tests/system/trace_collector.h"
@@ -79,7 +80,8 @@ class TracedStack {
       : channel_(grpc::CreateChannel(stack.server_address(), grpc::InsecureChannelCredentials())),
         packages_(PackageApi::NewStub(channel_)),
         accounts_(v1::AccountService::NewStub(channel_)),
-        wallets_(v1::WalletService::NewStub(channel_)) {}
+        wallets_(v1::WalletService::NewStub(channel_)),
+        locks_(v1::LockService::NewStub(channel_)) {}
 
   grpc::Status Create(int trace, const std::string& title, bool sampled = true) {
     api::CreatePackageV1Request request;
@@ -115,6 +117,17 @@ class TracedStack {
     return wallets_->CreateWallet(CallOf(trace).get(), request, &response);
   }
 
+  grpc::Status Lock(int trace, const std::string& owner) {
+    v1::AcquireLockRequest request;
+    request.set_type("client_lock");
+    (*request.mutable_key())["client_id"] = kSecretNumber;
+    request.set_owner(owner);
+    request.set_mode(v1::LOCK_MODE_EXCLUSIVE);
+    request.mutable_ttl()->set_seconds(60);
+    v1::AcquireLockResponse response;
+    return locks_->Acquire(CallOf(trace).get(), request, &response);
+  }
+
   // The trace, once it has all these spans.
   std::vector<ReceivedSpan> Await(int trace, const std::vector<std::string>& names) {
     std::vector<ReceivedSpan> spans;
@@ -147,6 +160,7 @@ class TracedStack {
   const std::unique_ptr<PackageApi::Stub> packages_;
   const std::unique_ptr<v1::AccountService::Stub> accounts_;
   const std::unique_ptr<v1::WalletService::Stub> wallets_;
+  const std::unique_ptr<v1::LockService::Stub> locks_;
 };
 
 std::string Port(const std::string& address) { return address.substr(address.rfind(':') + 1); }
@@ -333,18 +347,26 @@ void CheckNothingIsTold(TracedStack& traced, int first_trace) {
       {grpc::StatusCode::INVALID_ARGUMENT,
        traced.Create(first_trace + 4, std::string(20, 'x') + "Zq7TitleThatIsTooLong")},
       {grpc::StatusCode::NOT_FOUND, traced.Update(first_trace + 5, 9137264508)},
-      {grpc::StatusCode::OK, traced.Open(first_trace + 6)}};
+      {grpc::StatusCode::OK, traced.Open(first_trace + 6)},
+      {grpc::StatusCode::OK, traced.Lock(first_trace + 7, "Zq7One")},
+      {grpc::StatusCode::FAILED_PRECONDITION, traced.Lock(first_trace + 8, "Zq7Two")}};
   for (size_t i = 0; i < calls.size(); ++i) {
     INFO(i << " " << calls[i].second.error_message());
     CHECK(calls[i].second.error_code() == calls[i].first);
     const std::string id = TraceId(first_trace + static_cast<int>(i));
-    // Those that break a rule are no failure of the server's.
+    // The span of the call comes last.
+    std::vector<ReceivedSpan> spans;
     CHECK(Eventually(kPatience, [&] {
-      const auto spans = traced.collector.Trace(id);
+      spans = traced.collector.Trace(id);
       return std::any_of(spans.begin(), spans.end(), [](const ReceivedSpan& span) {
-        return span.kind == otlp_span::SPAN_KIND_SERVER && !span.error;
+        return span.kind == otlp_span::SPAN_KIND_SERVER;
       });
     }));
+    // Who breaks a rule is no failure of the server's.
+    for (const ReceivedSpan& span : spans) {
+      INFO(span.name);
+      CHECK_FALSE(span.error);
+    }
   }
 }
 
