@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
@@ -29,7 +31,11 @@ constexpr absl::Duration kCancelTimeout = absl::Seconds(1);
 constexpr absl::Duration kCancelCheck = absl::Milliseconds(20);
 constexpr int kBinary = 1;
 
-constexpr Statement kCancelBackend{"postgres.cancel", "SELECT pg_cancel_backend($1)"};
+// A process id alone may by now be another session's, also one of another server behind the same
+// name.
+constexpr Statement kCancelSession{"postgres.cancel",
+                                   "SELECT pg_cancel_backend(pid) FROM pg_stat_get_activity($1) "
+                                   "WHERE backend_start = $2"};
 constexpr Statement kSetScriptTimeout{"postgres.set_script_timeout",
                                       "SELECT set_config('statement_timeout', $1, $2)"};
 constexpr Statement kSetTimeout{"postgres.set_timeout",
@@ -37,7 +43,9 @@ constexpr Statement kSetTimeout{"postgres.set_timeout",
 
 // The cumulative statistics are discarded, and get a new date, whenever the server recovers from a
 // crash.
-constexpr Statement kIncarnation{"postgres.incarnation", "SELECT stats_reset FROM pg_stat_wal"};
+constexpr Statement kIdentity{"postgres.identity",
+                              "SELECT (SELECT stats_reset FROM pg_stat_wal), pid, backend_start "
+                              "FROM pg_stat_get_activity(pg_backend_pid())"};
 
 constexpr const char* kIndexPlansOnly =
     " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off"
@@ -118,6 +126,13 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectionOpt
                                                              const CallContext& context,
                                                              StatementMetrics* metrics) {
   SALDO_RETURN_IF_ERROR(CheckDsn(options.dsn));
+  return OpenAt(options, /*beside=*/nullptr, context, metrics);
+}
+
+absl::StatusOr<std::unique_ptr<Connection>> Connection::OpenAt(const ConnectionOptions& options,
+                                                               const Connection* beside,
+                                                               const CallContext& context,
+                                                               StatementMetrics* metrics) {
   const std::string session_options =
       absl::StrCat("-c statement_timeout=", absl::ToInt64Milliseconds(options.statement_timeout),
                    " -c idle_in_transaction_session_timeout=",
@@ -130,23 +145,34 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectionOpt
                    options.index_plans_only ? kIndexPlansOnly : "");
   const std::string user_timeout_ms =
       absl::StrCat(absl::ToInt64Milliseconds(options.connect_timeout));
-  const char* keywords[] = {"dbname",  "application_name", "client_encoding",
-                            "options", "keepalives_idle",  "tcp_user_timeout",
-                            nullptr};
-  const char* values[] = {options.dsn.c_str(),
-                          options.application_name.c_str(),
-                          "UTF8",
-                          session_options.c_str(),
-                          "30",
-                          user_timeout_ms.c_str(),
-                          nullptr};
-  PGconn* raw = PQconnectStartParams(keywords, values, /*expand_dbname=*/1);
+  std::vector<const char*> keywords = {"dbname",  "application_name", "client_encoding",
+                                       "options", "keepalives_idle",  "tcp_user_timeout"};
+  std::vector<const char*> values = {options.dsn.c_str(),
+                                     options.application_name.c_str(),
+                                     "UTF8",
+                                     session_options.c_str(),
+                                     "30",
+                                     user_timeout_ms.c_str()};
+  const auto add = [&](const char* keyword, const char* value) {
+    if (value == nullptr || *value == '\0') return;
+    keywords.push_back(keyword);
+    values.push_back(value);
+  };
+  if (beside != nullptr) {
+    add("host", PQhost(beside->connection_));
+    add("hostaddr",
+        PQhostaddr(beside->connection_));  // asks no name server, whose answer may take long
+    add("port", PQport(beside->connection_));
+  }
+  keywords.push_back(nullptr);
+  values.push_back(nullptr);
+  PGconn* raw = PQconnectStartParams(keywords.data(), values.data(), /*expand_dbname=*/1);
   if (raw == nullptr)
     return absl::ResourceExhaustedError("no memory for a connection to PostgreSQL");
   std::unique_ptr<Connection> connection(new Connection(raw, options, metrics));
   const CallContext connecting = context.Within(options.connect_timeout);
   SALDO_RETURN_IF_ERROR(connection->FinishConnect(connecting));
-  SALDO_RETURN_IF_ERROR(connection->ReadIncarnation(connecting));
+  SALDO_RETURN_IF_ERROR(connection->ReadIdentity(connecting));
   return connection;
 }
 
@@ -165,10 +191,11 @@ absl::Status Connection::FinishConnect(const CallContext& context) {
   return absl::OkStatus();
 }
 
-absl::Status Connection::ReadIncarnation(const CallContext& context) {
-  SALDO_ASSIGN_OR_RETURN(Result result, Query(context, kIncarnation));
-  SALDO_ASSIGN_OR_RETURN(const auto row, std::move(result).One<absl::Time>());
-  server_incarnation_ = std::get<0>(row);
+absl::Status Connection::ReadIdentity(const CallContext& context) {
+  SALDO_ASSIGN_OR_RETURN(Result result, Query(context, kIdentity));
+  SALDO_ASSIGN_OR_RETURN(const auto row,
+                         (std::move(result).One<absl::Time, int32_t, absl::Time>()));
+  std::tie(server_incarnation_, backend_pid_, backend_start_) = row;
   return absl::OkStatus();
 }
 
@@ -262,6 +289,8 @@ absl::Status Connection::SendSync() {
 absl::Status Connection::Collect(const CallContext& context, Flight* flight) {
   absl::Time until = context.deadline();
   bool cancelled = false;
+  // One that is still on its way would cancel the next statement.
+  bool cancel_is_over = true;
   int nulls =
       0;  // libpq answers NULL after each statement; more in a row mean that we are out of step
   while (!pending_.empty()) {
@@ -278,7 +307,7 @@ absl::Status Connection::Collect(const CallContext& context, Flight* flight) {
     const absl::Time now = absl::Now();
     if (!cancelled && (now >= until || context.cancelled())) {
       if (!options_.cancels) return Lost("the server did not answer in time");
-      RequestCancel();
+      cancel_is_over = RequestCancel();
       cancelled = true;
       until = absl::Now() + kCancelGrace;
     } else if (now >= until) {
@@ -287,6 +316,7 @@ absl::Status Connection::Collect(const CallContext& context, Flight* flight) {
     SALDO_RETURN_IF_ERROR(WaitForSocket(unsent == 1, until));
     if (PQconsumeInput(connection_) != 1) return Lost();
   }
+  if (!cancel_is_over) lost_ = true;
   return absl::OkStatus();
 }
 
@@ -426,8 +456,6 @@ bool Connection::Usable() {
 
 bool Connection::in_transaction() const { return PQtransactionStatus(connection_) != PQTRANS_IDLE; }
 
-int Connection::backend_pid() const { return PQbackendPID(connection_); }
-
 absl::Status Connection::WaitForSocket(bool for_write, absl::Time until) {
   pollfd socket{PQsocket(connection_), static_cast<short>(for_write ? POLLIN | POLLOUT : POLLIN),
                 0};
@@ -438,15 +466,16 @@ absl::Status Connection::WaitForSocket(bool for_write, absl::Time until) {
 
 // Over a connection of its own: PQcancel waits without bound for a server that hangs, or for a
 // proxy in front of one.
-void Connection::RequestCancel() {
+bool Connection::RequestCancel() {
   const CallContext context = CallContext::WithTimeout(kCancelTimeout);
   ConnectionOptions options = options_;
   options.cancels = false;
-  const auto other = Open(options, context);
+  const auto other = OpenAt(options, this, context, nullptr);
   const absl::Status status =
-      other.ok() ? (*other)->Query(context, kCancelBackend, int32_t{backend_pid()}).status()
+      other.ok() ? (*other)->Query(context, kCancelSession, backend_pid_, backend_start_).status()
                  : other.status();
   if (!status.ok()) log::Warning("a statement could not be cancelled", {{"reason", status}});
+  return status.ok();
 }
 
 absl::Status Connection::Lost(std::string_view reason) {

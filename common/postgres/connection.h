@@ -98,7 +98,6 @@ class Connection {
   // Differs after the server has crashed or lost its statistics, and is the same otherwise. A
   // connection sees one only.
   absl::Time server_incarnation() const { return server_incarnation_; }
-  int backend_pid() const;
 
   // Drops what is queued and not yet sent.
   void DropQueue() { outgoing_.clear(); }
@@ -118,8 +117,13 @@ class Connection {
 
   Connection(pg_conn* connection, const ConnectionOptions& options, StatementMetrics* metrics);
 
+  // A connection of its own to the very server that `beside`, unless null, is connected to.
+  static absl::StatusOr<std::unique_ptr<Connection>> OpenAt(const ConnectionOptions& options,
+                                                            const Connection* beside,
+                                                            const CallContext& context,
+                                                            StatementMetrics* metrics);
   absl::Status FinishConnect(const CallContext& context);
-  absl::Status ReadIncarnation(const CallContext& context);
+  absl::Status ReadIdentity(const CallContext& context);
   absl::Status SendTimeoutFor(const CallContext& context);
   absl::Status Send(const Outgoing& outgoing, Pending::Kind kind);
   absl::Status SendSync();
@@ -128,7 +132,8 @@ class Connection {
   void Observe(const Statement& statement, Flight* flight, const absl::Status& status);
   // One poll of the socket, bounded by the context and by a slice that lets a cancellation be seen.
   absl::Status WaitForSocket(bool for_write, absl::Time until);
-  void RequestCancel();
+  // Whether the server has answered, so that no cancel is on its way any more.
+  bool RequestCancel();
   absl::Status Lost(std::string_view reason = "");
 
   pg_conn* const connection_;
@@ -136,6 +141,8 @@ class Connection {
   StatementMetrics* const metrics_;
   const absl::Time opened_at_;
   absl::Time server_incarnation_;
+  int32_t backend_pid_ = 0;
+  absl::Time backend_start_;
 
   std::vector<Outgoing> outgoing_;
   std::deque<Pending> pending_;
