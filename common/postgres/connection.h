@@ -98,6 +98,8 @@ class Connection {
   // Differs after the server has crashed or lost its statistics, and is the same otherwise. A
   // connection sees one only.
   absl::Time server_incarnation() const { return server_incarnation_; }
+  // The process of the session at the server.
+  int32_t backend_pid() const { return backend_pid_; }
 
   // Drops what is queued and not yet sent.
   void DropQueue() { outgoing_.clear(); }
