@@ -5,6 +5,7 @@
 #include <google/protobuf/util/json_util.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -12,7 +13,7 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
-#include <sstream>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -209,14 +210,14 @@ grpc::Status Call(const std::shared_ptr<grpc::Channel>& channel, grpc::ClientCon
 
 absl::StatusOr<int> RunStream(const std::shared_ptr<grpc::Channel>& channel,
                               grpc::ClientContext& context, const std::string& json) {
-  std::istringstream operand(json);
+  LineReader lines = json == "-" ? LineReader(STDIN_FILENO) : LineReader(std::string_view(json));
   int64_t refused = 0;
-  const StreamOutcome outcome = CallStream(channel, context, json == "-" ? std::cin : operand,
-                                           [&refused](const v1::WriteEventsStreamResponse& answer) {
-                                             if (answer.has_error()) ++refused;
-                                             absl::PrintF("%s\n", ToJson(answer, /*lines=*/false));
-                                             std::fflush(stdout);
-                                           });
+  const StreamOutcome outcome =
+      CallStream(channel, context, lines, [&refused](const v1::WriteEventsStreamResponse& answer) {
+        if (answer.has_error()) ++refused;
+        absl::PrintF("%s\n", ToJson(answer, /*lines=*/false));
+        std::fflush(stdout);
+      });
   if (!outcome.status.ok()) PrintError(outcome.status);
   SALDO_RETURN_IF_ERROR(outcome.input);
   return outcome.status.ok() && refused == 0 ? 0 : 1;

@@ -94,11 +94,24 @@ class Fixture {
   ~Fixture() { server_->Shutdown(); }
 
   Outcome Call(std::vector<std::string> arguments) {
+    std::vector<std::string> argv = {*devstack::SiblingProgram("saldo"), "call",
+                                     "--address=127.0.0.1:" + std::to_string(port_)};
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    return Run(std::move(argv));
+  }
+  // A stream of what `writer` writes, a script. The end of the call kills a writer that goes on.
+  Outcome Piped(const std::string& writer) {
+    return Run({"bash", "-c",
+                "exec \"$0\" call --address=127.0.0.1:" + std::to_string(port_) +
+                    " WriteEventsStream - < <(" + writer + ")",
+                *devstack::SiblingProgram("saldo")});
+  }
+
+ private:
+  Outcome Run(std::vector<std::string> argv) {
     testing::TempDir dir;
     devstack::ChildOptions options;
-    options.argv = {*devstack::SiblingProgram("saldo"), "call",
-                    "--address=127.0.0.1:" + std::to_string(port_)};
-    options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
+    options.argv = std::move(argv);
     options.log_file = dir.File("log");
     auto child = devstack::ChildProcess::Start(std::move(options));
     REQUIRE(child.ok());
@@ -107,7 +120,6 @@ class Fixture {
     return {ended->code, *devstack::ReadFile(dir.File("log"))};
   }
 
- private:
   EchoService service_;
   StreamService stream_service_;
   int port_ = 0;
@@ -185,6 +197,22 @@ TEST_CASE_METHOD(Fixture, "a stream that ends early says why") {
   CHECK_THAT(unread.text, Catch::Contains("\"requestId\":\"a\"") &&
                               Catch::Contains("line 2 is not a WriteEventsRequest") &&
                               !Catch::Contains("\"requestId\":\"b\""));
+}
+
+TEST_CASE_METHOD(Fixture, "a stream reads its input line by line, the last without an end") {
+  const Outcome outcome = Piped("printf '%s\\n%s' '{\"requestId\":\"a\"}' '{\"requestId\":\"b\"}'");
+  CHECK(outcome.code == 0);
+  CHECK_THAT(outcome.text,
+             Catch::Contains("\"batchId\":\"1\"") && Catch::Contains("\"requestId\":\"b\""));
+}
+
+TEST_CASE_METHOD(Fixture, "a stream that the server ends is over while its input stays open") {
+  // Far longer than the call is waited for.
+  const Outcome outcome =
+      Piped("echo '{\"requestId\":\"a\"}'; echo '{\"requestId\":\"end\"}'; exec sleep 600");
+  CHECK(outcome.code == 1);
+  CHECK_THAT(outcome.text,
+             Catch::Contains("\"requestId\":\"a\"") && Catch::Contains("UNAVAILABLE: stops"));
 }
 
 TEST_CASE("a method that there is not, or an address that is none, is told apart") {
