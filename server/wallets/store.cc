@@ -4,6 +4,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/postgres/statement.h"
+#include "server/wallets/story.h"
 
 namespace saldo::wallets {
 namespace {
@@ -64,17 +65,18 @@ constexpr Statement kFindTransferIn{
     "wallets.find_transfer_in",
     "SELECT from_wallet_id, to_wallet_id, amount, currency, coalesce(refused_reason, '') "
     "FROM wallet_transfers_in WHERE transfer_id = $1"};
-// The credit of one request, if that is of this transfer: its id names the payer.
+// The credits of one request to wallets. Their infos are read here, not by PostgreSQL: that may
+// look at those of other requests first, and a JSON that jsonb refuses would fail the query.
 constexpr Statement kFindWritten{
     "wallets.find_written_transfer",
-    "SELECT a.key, e.amount, e.occurred_at "
+    "SELECT a.key, e.amount, e.occurred_at, coalesce(e.info, '') "
     "FROM write_requests AS r "
     "JOIN events AS e ON e.batch_id = r.batch_id AND e.ordinal >= r.first_ordinal "
     "AND e.ordinal < r.first_ordinal + r.events "
     "JOIN subaccounts AS s USING (subaccount_id) "
     "JOIN accounts AS a USING (account_id) "
     "JOIN account_types AS t ON t.type_id = a.type_id AND t.name = 'saldo_wallet' "
-    "WHERE r.request_id = $1 AND e.is_credit AND e.info::jsonb ->> 'transfer_id' = $2"};
+    "WHERE r.request_id = $1 AND e.is_credit"};
 constexpr Statement kCount{
     "wallets.count",
     "SELECT (SELECT count(*) FROM wallet_holds WHERE state = 'open'), "
@@ -264,14 +266,16 @@ absl::StatusOr<std::vector<TransferOutRow>> WalletStore::Debited(const CallConte
 
 absl::StatusOr<std::optional<WrittenTransfer>> WalletStore::FindWrittenTransfer(
     const CallContext& context, const std::string& write_id, const std::string& transfer_id) {
-  SALDO_ASSIGN_OR_RETURN(Result result, pool_.Read(context, kFindWritten, write_id, transfer_id));
+  SALDO_ASSIGN_OR_RETURN(Result result, pool_.Read(context, kFindWritten, write_id));
   SALDO_ASSIGN_OR_RETURN(const auto rows,
-                         (std::move(result).As<std::string, Decimal, absl::Time>()));
-  if (rows.empty()) return std::optional<WrittenTransfer>();
-  const auto& [key, amount, occurred_at] = rows[0];
-  const size_t separator = key.find('\x1f');
-  return std::optional<WrittenTransfer>(
-      WrittenTransfer{key.substr(0, separator), key.substr(separator + 1), amount, occurred_at});
+                         (std::move(result).As<std::string, Decimal, absl::Time, std::string>()));
+  for (const auto& [key, amount, occurred_at, info] : rows) {
+    if (TransferIdIn(info) != transfer_id) continue;
+    const size_t separator = key.find('\x1f');
+    return std::optional<WrittenTransfer>(
+        WrittenTransfer{key.substr(0, separator), key.substr(separator + 1), amount, occurred_at});
+  }
+  return std::optional<WrittenTransfer>();
 }
 
 absl::StatusOr<WalletStore::Counts> WalletStore::Count(const CallContext& context) {

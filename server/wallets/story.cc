@@ -24,6 +24,13 @@ constexpr KindName kKindNames[] = {
     {v1::WALLET_EVENT_KIND_HOLD_EXPIRY, "hold_expiry"},
 };
 
+// "" where the object has no such text, or is none.
+std::string TextOf(const nlohmann::json& info, const char* name) {
+  if (!info.is_object()) return "";
+  const auto found = info.find(name);
+  return found != info.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
 }  // namespace
 
 std::string InfoOf(const Story& story) {
@@ -42,6 +49,10 @@ std::string InfoOf(const Story& story) {
   return info.dump();
 }
 
+std::string TransferIdIn(const std::string& info) {
+  return TextOf(nlohmann::json::parse(info, nullptr, false), "transfer_id");
+}
+
 v1::Transaction ToTransaction(const v1::Event& event) {
   v1::Transaction shown;
   shown.set_batch_id(event.batch_id());
@@ -51,19 +62,14 @@ v1::Transaction ToTransaction(const v1::Event& event) {
   shown.set_balance_after(event.balance_after());
   *shown.mutable_occurred_at() = event.occurred_at();
   const nlohmann::json info = nlohmann::json::parse(event.info(), nullptr, false);
-  if (!info.is_object()) return shown;
-  const auto text = [&info](const char* name) -> std::string {
-    const auto found = info.find(name);
-    return found != info.end() && found->is_string() ? found->get<std::string>() : "";
-  };
   for (const KindName& one : kKindNames) {
-    if (text("kind") == one.name) shown.set_kind(one.kind);
+    if (TextOf(info, "kind") == one.name) shown.set_kind(one.kind);
   }
-  shown.set_counterparty_wallet_id(text("counterparty"));
-  shown.set_hold_id(text("hold_id"));
-  shown.set_transfer_id(text("transfer_id"));
-  shown.set_request_id(text("request_id"));
-  shown.set_description(text("description"));
+  shown.set_counterparty_wallet_id(TextOf(info, "counterparty"));
+  shown.set_hold_id(TextOf(info, "hold_id"));
+  shown.set_transfer_id(TextOf(info, "transfer_id"));
+  shown.set_request_id(TextOf(info, "request_id"));
+  shown.set_description(TextOf(info, "description"));
   return shown;
 }
 

@@ -21,6 +21,9 @@ struct Story {
 
 std::string InfoOf(const Story& story);
 
+// The transfer that an event's info is of; "" for none, also where the info is anything else.
+std::string TransferIdIn(const std::string& info);
+
 // A ledger's event of a wallet, as ListTransactions shows it.
 v1::Transaction ToTransaction(const v1::Event& event);
 
