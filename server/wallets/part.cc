@@ -63,7 +63,13 @@ class WalletBatch final : public accounts::PartBatch {
   }
   absl::Status Write(postgres::Transaction& tx, int64_t batch_id,
                      std::vector<outbox::Message>* messages) override;
-  void Committed() override { counts_.Add(transfers_); }
+  void Committed() override {
+    counts_.Add(transfers_);
+    // Not earlier: a try that is rolled back has ended nothing.
+    for (const auto& [id, row] : ended_holds_) {
+      if (row->ended != nullptr) *row->ended = true;
+    }
+  }
 
  private:
   struct Hold {
@@ -291,7 +297,6 @@ void WalletBatch::Take(const EndHold& c, const accounts::Written&) {
   holds_[c.hold_id].state = StateOf(c.how);
   --open_[c.wallet_id].holds;
   ended_holds_[c.hold_id] = &c;
-  if (c.ended != nullptr) *c.ended = true;
   if (c.how != HoldEnd::kCaptured) return;
   v1::WalletEvent event;
   event.set_kind(v1::WALLET_EVENT_KIND_HOLD_CAPTURE);
