@@ -33,14 +33,14 @@ void TransferDriver::Drive(TransferRow transfer, const Caller& caller, Done done
       *shared, caller,
       [this, shared, caller, done = std::move(done)](absl::StatusOr<std::string> refused) mutable {
         if (!refused.ok()) {
-          LogLeft("the payee's", *shared, refused.status());
+          LogLeft("payee", *shared, refused.status());
           return done({});
         }
         std::string reason = *std::move(refused);
         End(*shared, reason, caller,
             [this, shared, reason, done = std::move(done)](const absl::Status& status) mutable {
               if (!status.ok()) {
-                LogLeft("the payer's", *shared, status);
+                LogLeft("payer", *shared, status);
                 return done({});
               }
               done({.state =
@@ -50,24 +50,26 @@ void TransferDriver::Drive(TransferRow transfer, const Caller& caller, Done done
       });
 }
 
-void TransferDriver::LogLeft(const char* step, const TransferRow& transfer,
+void TransferDriver::LogLeft(const char* at, const TransferRow& transfer,
                              const absl::Status& status) {
+  const bool waits = !absl::IsDataLoss(status);
   const absl::Time now = absl::Now();
   int64_t others = 0;
   {
     absl::MutexLock lock(&mutex_);
-    if (now < log_again_at_) {
-      ++unlogged_;
+    LogLimit& limit = waits ? waiting_ : undecidable_;
+    if (now < limit.again_at) {
+      ++limit.unlogged;
       return;
     }
-    log_again_at_ = now + kLogInterval;
-    others = std::exchange(unlogged_, 0);
+    limit.again_at = now + kLogInterval;
+    others = std::exchange(limit.unlogged, 0);
   }
-  log::Warning("a transfer is left in transit, and tried again",
-               {{"transfer_id", transfer.transfer_id},
-                {"shard", step},
-                {"reason", status},
-                {"others", others}});
+  log::Write(
+      waits ? log::Level::kWarning : log::Level::kError,
+      waits ? "a transfer is left in transit, and tried again"
+            : "a transfer stays in transit until people decide it",
+      {{"transfer_id", transfer.transfer_id}, {"at", at}, {"reason", status}, {"others", others}});
 }
 
 void TransferDriver::Decide(const TransferRow& transfer, const Caller& caller, Decided decided) {

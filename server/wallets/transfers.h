@@ -51,12 +51,17 @@ class TransferDriver {
               Decided decided);
 
   // Why one stays as it is: while a shard is away that is so for many, so only some are logged.
-  void LogLeft(const char* step, const TransferRow& transfer, const absl::Status& status);
+  // Those that people have to decide are told apart from those that merely wait.
+  void LogLeft(const char* at, const TransferRow& transfer, const absl::Status& status);
 
   WalletCore& core_;
   absl::Mutex mutex_;
-  absl::Time log_again_at_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
-  int64_t unlogged_ ABSL_GUARDED_BY(mutex_) = 0;
+  struct LogLimit {
+    absl::Time again_at = absl::InfinitePast();
+    int64_t unlogged = 0;
+  };
+  LogLimit waiting_ ABSL_GUARDED_BY(mutex_);
+  LogLimit undecidable_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace saldo::wallets
