@@ -37,13 +37,17 @@ class RestingWrite {
   std::unique_ptr<postgres::Connection> connection_;
 };
 
-// Whether so many sessions come to wait for a lock of the database. Some do for a moment, whose
-// transactions meet.
+// Whether so many sessions come to wait for a lock of the database, and still do for several looks
+// in a row. Some do for a moment, whose transactions meet.
 inline bool SessionsWait(const MigratedDatabase& database, int count) {
+  constexpr int kLooks = 5;
+  int in_a_row = 0;
   return Eventually(absl::Seconds(30), [&] {
-    return database.Query(
-               "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-               "AND wait_event_type = 'Lock'") == std::to_string(count);
+    const bool seen = database.Query(
+                          "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                          " AND wait_event_type = 'Lock'") == std::to_string(count);
+    in_a_row = seen ? in_a_row + 1 : 0;
+    return in_a_row >= kLooks;
   });
 }
 
