@@ -64,6 +64,11 @@ std::set<std::string> EventWriters::ids() {
   return ids_;
 }
 
+std::string EventWriters::first_refusal() {
+  absl::MutexLock lock(&mutex_);
+  return first_refusal_;
+}
+
 std::vector<std::string> EventWriters::surprises() {
   absl::MutexLock lock(&mutex_);
   return surprises_;
@@ -111,6 +116,8 @@ void EventWriters::RunStream(int client, const std::string& name, Api::Stub& stu
 bool EventWriters::Note(const std::string& id, const absl::Status& status) {
   if (absl::IsUnavailable(status) || absl::IsCancelled(status)) {
     ++(absl::IsCancelled(status) ? cancelled_ : unavailable_);
+    absl::MutexLock lock(&mutex_);
+    if (first_refusal_.empty()) first_refusal_ = status.ToString();
     return false;
   }
   absl::MutexLock lock(&mutex_);

@@ -43,6 +43,8 @@ class EventWriters {
   std::set<std::string> ids();  // of acknowledged requests
   // The first answer of another kind.
   std::vector<std::string> surprises();
+  // The first answer that was UNAVAILABLE or CANCELLED, whole; empty when there was none.
+  std::string first_refusal();
 
   static constexpr const char* kTopic = "saldo-client-wallet";
 
@@ -61,6 +63,7 @@ class EventWriters {
   absl::Mutex mutex_;
   std::set<std::string> ids_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> surprises_ ABSL_GUARDED_BY(mutex_);
+  std::string first_refusal_ ABSL_GUARDED_BY(mutex_);
   std::vector<runtime::Thread> threads_;
 };
 
