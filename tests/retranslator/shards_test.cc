@@ -1,16 +1,16 @@
 // The relays of two shards between real databases and a real Kafka.
 #include <catch2/catch.hpp>
-#include <csignal>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "common/devstack/files.h"
 #include "common/devstack/postgres_cluster.h"
 #include "common/schema/migrator.h"
 #include "tests/retranslator/world.h"
 #include "tests/support/capture_log.h"
+#include "tests/support/hung_server.h"
 
 namespace saldo::retranslator {
 namespace {
@@ -61,20 +61,13 @@ class OwnServer {
   std::string dsn() const { return cluster_->dsn("saldo"); }
   void Stop() { cluster_->Stop(); }
   void Restart() { REQUIRE(cluster_->Restart() == absl::OkStatus()); }
-  // As a network that swallows packets: connections are taken, and nothing is answered.
-  void Freeze() {
-    frozen_ = cluster_->BackendPids();
-    frozen_.push_back(std::stoi(*devstack::ReadFile(dir_.path() + "/data/postmaster.pid")));
-    for (const pid_t pid : frozen_) REQUIRE(kill(pid, SIGSTOP) == 0);
-  }
-  void Thaw() {
-    for (const pid_t pid : frozen_) kill(pid, SIGCONT);
-  }
+  void Freeze() { hung_.emplace(*cluster_, dir_.path()); }
+  void Thaw() { hung_.reset(); }
 
  private:
   testing::TempDir dir_;
   std::unique_ptr<devstack::PostgresCluster> cluster_;
-  std::vector<pid_t> frozen_;
+  std::optional<testing::HungServer> hung_;
 };
 
 RetranslatorConfig ConfigOf(const World& world, const std::string& dsn_a,

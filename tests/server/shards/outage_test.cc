@@ -1,10 +1,9 @@
 // One shard that is away: the others work, and it joins when it is back.
 #include <catch2/catch.hpp>
-#include <csignal>
 
-#include "common/devstack/files.h"
 #include "common/schema/migrator.h"
 #include "tests/server/shards/sharded_app.h"
+#include "tests/support/hung_server.h"
 
 namespace saldo::server {
 namespace {
@@ -177,16 +176,12 @@ TEST_CASE("a connection that is lost is no shard that is away") {
   }
 }
 
-// As a network that swallows packets: connections are taken, and nothing is answered.
 TEST_CASE("a shard that hangs is noticed in seconds, and its callers go free") {
   Outage outage;
   outage.Start();
   const int south = ClientOn(kSouth), north = ClientOn(kNorth);
   REQUIRE(outage.client->Write(Request("n1", {Wallet(north, "1")})).ok());
-  std::vector<pid_t> processes = outage.cluster->BackendPids();
-  processes.push_back(
-      std::stoi(*devstack::ReadFile(outage.folder.path() + "/data/postmaster.pid")));
-  for (const pid_t pid : processes) REQUIRE(kill(pid, SIGSTOP) == 0);
+  testing::HungServer hung(*outage.cluster, outage.folder.path());
   const absl::Time frozen = absl::Now();
   const auto noticed = [&] { return outage.Shows("saldo_shard_up{shard=\"north\"} 0"); };
   CHECK(testing::Eventually(kPatience, noticed));
@@ -195,7 +190,7 @@ TEST_CASE("a shard that hangs is noticed in seconds, and its callers go free") {
   CheckUnavailable(outage.client->Write(Request("n2", {Wallet(north, "1")})));
   CHECK(outage.client->Balance(north) == "shard \"north\" is not available");
   CHECK(outage.client->Write(Request("s1", {Wallet(south, "1")})).ok());
-  for (const pid_t pid : processes) kill(pid, SIGCONT);
+  hung.Thaw();
   INFO("took " << absl::FormatDuration(took));
   CHECK(took < absl::Seconds(10));  // 5 or 6 where nothing else runs
   CHECK(testing::Eventually(
